@@ -1,0 +1,259 @@
+//! A broker as a value: built, served, shut down; several in one process if you like.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::authority::{AllowAll, Authority};
+use crate::driver::{ConnectionTask, Shard, pump};
+use crate::store::{SessionStore, StoreError};
+use crate::{Counters, Engine, Input, Instant, Limits, Listener, Output, Settings};
+
+/// Sessions and retained messages read from the store at a time, at start.
+const RESTORE_PAGE: usize = 1000;
+
+/// A running broker.
+///
+/// It has no runtime, no threads and no global state of its own: its tasks run on the tokio runtime
+/// that it was built on. A clone is the same broker.
+#[derive(Clone)]
+pub struct Broker {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shard: Arc<Shard>,
+    /// True once the broker shuts down.
+    closing: watch::Sender<bool>,
+    /// Each connection's task has a clone; taken at shutdown.
+    alive: Mutex<Option<mpsc::Sender<()>>>,
+    /// Ends when the last connection has ended.
+    all_gone: Mutex<mpsc::Receiver<()>>,
+    pump: Mutex<Option<JoinHandle<Result<(), StoreError>>>>,
+    failure: watch::Receiver<Option<StoreError>>,
+}
+
+/// What a broker is made of.
+pub struct Builder {
+    store: Arc<dyn SessionStore>,
+    authority: Arc<dyn Authority>,
+    settings: Settings,
+}
+
+/// A broker could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// What the store holds could not be read.
+    #[error("cannot restore the sessions: {0}")]
+    Store(#[from] StoreError),
+}
+
+impl Builder {
+    /// Who may connect, publish and subscribe. Without this, everybody may do everything.
+    #[must_use]
+    pub fn authority(mut self, authority: Arc<dyn Authority>) -> Self {
+        self.authority = authority;
+        self
+    }
+
+    /// The bounds.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.settings.limits = limits;
+        self
+    }
+
+    /// The start of the response information for MQTT 5.0 clients that ask for it; their client
+    /// identifier is put behind it.
+    #[must_use]
+    pub fn response_information(mut self, start: impl Into<String>) -> Self {
+        self.settings.response_information = Some(start.into());
+        self
+    }
+
+    /// Restores what the store holds, and starts the broker on the current tokio runtime.
+    ///
+    /// All sessions and subscriptions are in force when this returns: no message misses them.
+    ///
+    /// # Errors
+    /// [`BuildError::Store`] if the store cannot be read.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub async fn build(self) -> Result<Broker, BuildError> {
+        let limits = self.settings.limits.clone();
+        let engine = Engine::new(self.settings);
+        let shard = Arc::new(Shard::new(engine, limits, self.store, self.authority));
+        restore(&shard).await?;
+        let (failed, failure) = watch::channel(None);
+        let pump = tokio::spawn({
+            let shard = shard.clone();
+            async move {
+                let pumped = pump(shard).await;
+                failed.send_replace(pumped.clone().err());
+                pumped
+            }
+        });
+        let (alive, all_gone) = mpsc::channel(1);
+        Ok(Broker {
+            inner: Arc::new(Inner {
+                shard,
+                closing: watch::Sender::new(false),
+                alive: Mutex::new(Some(alive)),
+                all_gone: Mutex::new(all_gone),
+                pump: Mutex::new(Some(pump)),
+                failure,
+            }),
+        })
+    }
+}
+
+async fn restore(shard: &Shard) -> Result<(), StoreError> {
+    let mut after = None;
+    loop {
+        let page = shard.store.sessions(after.as_ref(), RESTORE_PAGE).await?;
+        let Some((last, _)) = page.last() else { break };
+        after = Some(last.clone());
+        handle(shard, |engine, now, out| {
+            for (client, stored) in page {
+                engine.restore_session(now, client, stored, out);
+            }
+        })?;
+    }
+    let mut after = None;
+    loop {
+        let page = shard.store.retained(after.as_ref(), RESTORE_PAGE).await?;
+        let Some(last) = page.last() else {
+            return Ok(());
+        };
+        after = Some(last.topic());
+        handle(shard, |engine, _, out| {
+            for message in page {
+                engine.restore_retained(message, out);
+            }
+        })?;
+    }
+}
+
+fn handle(
+    shard: &Shard,
+    act: impl FnOnce(&mut Engine, Instant, &mut Output),
+) -> Result<(), StoreError> {
+    shard.with(act).map_err(|_| StoreError::Poisoned)
+}
+
+impl Broker {
+    /// A broker that keeps its sessions in `store`.
+    #[must_use]
+    pub fn builder(store: Arc<dyn SessionStore>) -> Builder {
+        Builder {
+            store,
+            authority: Arc::new(AllowAll),
+            settings: Settings {
+                seed: random(),
+                ..Settings::default()
+            },
+        }
+    }
+
+    /// Serves the connections of a listener until the broker shuts down or the listener fails.
+    ///
+    /// May be called for any number of listeners. Each connection gets a task of its own on the
+    /// current tokio runtime, which goes on if the future is dropped; only the accepting ends.
+    ///
+    /// # Errors
+    /// What [`Listener::accept`] answers.
+    pub fn serve<L: Listener>(
+        &self,
+        mut listener: L,
+    ) -> impl Future<Output = io::Result<()>> + Send + use<L> {
+        let inner = self.inner.clone();
+        let mut closing = inner.closing.subscribe();
+        async move {
+            loop {
+                let transport = tokio::select! {
+                    biased;
+                    _ = closing.wait_for(|closing| *closing) => return Ok(()),
+                    transport = listener.accept() => transport?,
+                };
+                let Some(alive) = inner.alive.lock().await.clone() else {
+                    return Ok(());
+                };
+                let Some(task) = ConnectionTask::new(transport, inner.shard.clone(), alive) else {
+                    return Ok(());
+                };
+                tokio::spawn(task);
+            }
+        }
+    }
+
+    /// Ends when the store has failed, with its error. All connections are closed then, and nothing
+    /// that waited for the store was acknowledged.
+    ///
+    /// Cancel-safe.
+    pub async fn failed(&self) -> StoreError {
+        let mut failure = self.inner.failure.clone();
+        match failure
+            .wait_for(Option::is_some)
+            .await
+            .map(|failure| failure.clone())
+        {
+            Ok(Some(error)) => error,
+            // The broker has been shut down, or its runtime has: nothing can fail any more.
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Shuts down: no new connections, wills published, MQTT 5.0 clients told (0x8B), all
+    /// connections closed, everything committed.
+    ///
+    /// Clients get until `within` to take what was sent to them. A second call does nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store has failed, now or before.
+    pub async fn shutdown(&self, within: Duration) -> Result<(), StoreError> {
+        self.inner.closing.send_replace(true);
+        drop(self.inner.alive.lock().await.take());
+        // A dead broker has closed its connections already; its pump says why.
+        let _ = self
+            .inner
+            .shard
+            .with(|engine, now, out| engine.handle(now, Input::Shutdown, out));
+        let mut all_gone = self.inner.all_gone.lock().await;
+        // Whoever is still there after that does not read.
+        let _ = tokio::time::timeout(within, all_gone.recv()).await;
+        self.inner.shard.stop();
+        match self.inner.pump.lock().await.take() {
+            None => Ok(()),
+            Some(pump) => pump.await.unwrap_or(Err(StoreError::Poisoned)),
+        }
+    }
+
+    /// How many connections there are.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.inner
+            .shard
+            .with(|engine, _, _| engine.connections())
+            .unwrap_or(0)
+    }
+
+    /// What has been counted since the start.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.inner
+            .shard
+            .with(|_, _, out| out.counters)
+            .unwrap_or_default()
+    }
+}
+
+/// A random number, from the keys that the standard library takes from the system.
+fn random() -> u64 {
+    use std::hash::BuildHasher;
+    std::hash::RandomState::new().hash_one(0)
+}

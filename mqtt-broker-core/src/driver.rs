@@ -1,0 +1,278 @@
+//! The thin layer between the engine and the world: tasks, clock, store.
+//!
+//! One task for each connection ([`connection`]) reads, hands whole batches to the engine and writes
+//! what is in its outbox. One task for all of them ([`pump`]) commits what has changed, and tells the
+//! engine the time when something is due.
+
+mod connection;
+
+use std::cell::RefCell;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Waker};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::Notify;
+
+pub(crate) use self::connection::ConnectionTask;
+use crate::authority::Authority;
+use crate::store::{SessionStore, StoreError};
+use crate::{Engine, Input, Instant, Limits, Output};
+
+/// An engine behind its lock, and what it works with.
+pub(crate) struct Shard {
+    state: Mutex<State>,
+    /// Wakes the pump.
+    work: Notify,
+    clock: Clock,
+    pub(crate) limits: Limits,
+    pub(crate) store: Arc<dyn SessionStore>,
+    pub(crate) authority: Arc<dyn Authority>,
+}
+
+struct State {
+    engine: Engine,
+    out: Output,
+    /// When the pump will look by itself.
+    pump_deadline: Option<Instant>,
+    /// Connections that do not read until there has been a commit.
+    stalled: Vec<Waker>,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    /// The pump ends once all is committed.
+    Stopping,
+    /// The store has failed: nothing more is handled.
+    Failed,
+}
+
+/// What the pump finds.
+enum Outlook {
+    /// Changes to commit, or deliveries to load.
+    Work,
+    /// Nothing until then.
+    Idle(Option<Instant>),
+    /// Nothing, and the broker stops.
+    Stopped,
+}
+
+/// The broker handles nothing more: its store has failed, or its engine has panicked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dead;
+
+/// Wall clock at start, monotonic clock from then on.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    start: tokio::time::Instant,
+    start_wall: Instant,
+}
+
+impl Clock {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "this is the one clock of the broker"
+    )]
+    fn new() -> Self {
+        let wall = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        let start_wall = Instant::from_millis(0) + wall;
+        Self {
+            start: tokio::time::Instant::now(),
+            start_wall,
+        }
+    }
+
+    fn now(&self) -> Instant {
+        self.start_wall + self.start.elapsed()
+    }
+}
+
+impl Shard {
+    pub(crate) fn new(
+        engine: Engine,
+        limits: Limits,
+        store: Arc<dyn SessionStore>,
+        authority: Arc<dyn Authority>,
+    ) -> Self {
+        let state = State {
+            engine,
+            out: Output::default(),
+            pump_deadline: None,
+            stalled: Vec::new(),
+            phase: Phase::Running,
+        };
+        Self {
+            state: Mutex::new(state),
+            work: Notify::new(),
+            clock: Clock::new(),
+            limits,
+            store,
+            authority,
+        }
+    }
+
+    /// Lets `act` work with the engine, then wakes whom it concerns.
+    pub(crate) fn with<T>(
+        &self,
+        act: impl FnOnce(&mut Engine, Instant, &mut Output) -> T,
+    ) -> Result<T, Dead> {
+        let mut state = self.lock()?;
+        let State { engine, out, .. } = &mut *state;
+        let result = act(engine, self.clock.now(), out);
+        self.finish(state);
+        Ok(result)
+    }
+
+    /// True if connections are not to read now: too much waits for a commit, which then wakes them.
+    pub(crate) fn is_stalled(&self, cx: &Context<'_>) -> Result<bool, Dead> {
+        let mut state = self.lock()?;
+        let stalled = state.out.held_bytes() > self.limits.held_bytes_max
+            || state.out.changes() > self.limits.batch_changes_max;
+        if stalled {
+            state.stalled.push(cx.waker().clone());
+        }
+        Ok(stalled)
+    }
+
+    /// Lets the pump end once all is committed.
+    pub(crate) fn stop(&self) {
+        if let Ok(mut state) = self.lock() {
+            state.phase = Phase::Stopping;
+        }
+        self.work.notify_one();
+    }
+
+    fn lock(&self) -> Result<MutexGuard<'_, State>, Dead> {
+        // A panic may have left the engine half-way through something: it is not used again.
+        let state = self.state.lock().map_err(|_| Dead)?;
+        if state.phase == Phase::Failed {
+            Err(Dead)
+        } else {
+            Ok(state)
+        }
+    }
+
+    /// Unlocks, wakes the connections whose outboxes have something for them, and the pump if there
+    /// is work for it.
+    fn finish(&self, mut state: MutexGuard<'_, State>) {
+        thread_local! {
+            static WAKERS: RefCell<Vec<Waker>> = const { RefCell::new(Vec::new()) };
+        }
+        let mut wakers = WAKERS.take();
+        wakers.extend(state.out.wakers());
+        let deadline = state.out.deadline();
+        let sooner =
+            deadline.is_some_and(|deadline| state.pump_deadline.is_none_or(|pump| deadline < pump));
+        if sooner {
+            state.pump_deadline = deadline;
+        }
+        let work = sooner || state.out.has_work();
+        drop(state);
+        wakers.drain(..).for_each(Waker::wake);
+        WAKERS.set(wakers);
+        if work {
+            self.work.notify_one();
+        }
+    }
+
+    /// What the pump has to do now.
+    fn outlook(&self) -> Result<Outlook, Dead> {
+        let mut state = self.lock()?;
+        if state.out.has_work() {
+            return Ok(Outlook::Work);
+        }
+        if state.phase == Phase::Stopping {
+            return Ok(Outlook::Stopped);
+        }
+        state.pump_deadline = state.out.deadline();
+        Ok(Outlook::Idle(state.pump_deadline))
+    }
+
+    /// What was taken has been committed: lets go of what waited for that, and nothing else does.
+    fn release(&self) -> Result<(), Dead> {
+        let mut state = self.lock()?;
+        state.out.committed();
+        let stalled = std::mem::take(&mut state.stalled);
+        self.finish(state);
+        stalled.into_iter().for_each(Waker::wake);
+        Ok(())
+    }
+
+    /// Closes all connections, without what waits for a commit that will never be.
+    fn fail(&self) {
+        let Ok(mut state) = self.lock() else { return };
+        let State {
+            engine,
+            out,
+            stalled,
+            ..
+        } = &mut *state;
+        engine.abort(out);
+        stalled.drain(..).for_each(Waker::wake);
+        state.phase = Phase::Failed;
+        self.finish(state);
+    }
+}
+
+/// Commits what has changed, loads what is wanted, and handles what is due, until the broker stops.
+///
+/// One commit is under way at a time; what changes meanwhile is the next one. So the busier the
+/// broker, the larger its commits.
+pub(crate) async fn pump(shard: Arc<Shard>) -> Result<(), StoreError> {
+    let pumped = pump_until_stopped(&shard).await;
+    if pumped.is_err() {
+        shard.fail();
+    }
+    pumped
+}
+
+async fn pump_until_stopped(shard: &Shard) -> Result<(), StoreError> {
+    loop {
+        match shard.outlook().map_err(|Dead| StoreError::Poisoned)? {
+            Outlook::Work => {}
+            Outlook::Idle(deadline) => wait(shard, deadline).await,
+            Outlook::Stopped => return Ok(()),
+        }
+        step(shard).await?;
+    }
+}
+
+/// Waits until there is work, or something is due.
+async fn wait(shard: &Shard, deadline: Option<Instant>) {
+    let Some(deadline) = deadline else {
+        return shard.work.notified().await;
+    };
+    let left = deadline
+        .since(shard.clock.now())
+        .max(Duration::from_millis(1));
+    // Whichever it was: there is nothing to do but to look.
+    let _ = tokio::time::timeout(left, shard.work.notified()).await;
+}
+
+async fn step(shard: &Shard) -> Result<(), StoreError> {
+    let (batch, loads) = shard
+        .with(|engine, now, out| {
+            if out.deadline().is_some_and(|deadline| deadline <= now) {
+                engine.handle(now, Input::Deadline, out);
+            }
+            (out.take_batch(), out.take_loads())
+        })
+        .map_err(|Dead| StoreError::Poisoned)?;
+    if let Some(batch) = batch {
+        shard.store.commit(batch).await?;
+        shard.release().map_err(|Dead| StoreError::Poisoned)?;
+    }
+    for load in loads {
+        let deliveries = shard
+            .store
+            .deliveries(&load.client, Some(load.after), load.limit)
+            .await?;
+        shard
+            .with(|engine, now, out| engine.handle(now, Input::Loaded(load, deliveries), out))
+            .map_err(|Dead| StoreError::Poisoned)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,357 @@
+//! One connection: a future that reads, hands what it read to the engine, and writes its outbox.
+//!
+//! It is written by hand to be small: an idle connection holds no buffer, and its future is about
+//! 150 bytes.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::io;
+use std::mem;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use mqtt_codec::{Cut, Packet, Version, cut};
+use tokio::io::ReadBuf;
+use tokio::sync::mpsc;
+use tokio::time::Sleep;
+
+use super::{Dead, Shard};
+use crate::authority::{Decision, Question};
+use crate::{ConnectionId, Engine, Input, Instant, Outbox, Output, Transport};
+
+/// Bytes read at a time: some hundred small packets.
+const READ_BYTES: usize = 64 * 1024;
+/// A started packet up to this size is completed in the thread's buffer, a larger one in its own.
+const PARTIAL_BYTES_SMALL: usize = READ_BYTES / 2;
+/// Bytes that a client may still send after it was told that its connection is closed.
+const LINGER_BYTES_MAX: usize = 1024 * 1024;
+
+thread_local! {
+    /// What all connections of this thread read into, one after the other.
+    static READ_BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+}
+
+/// The task of one connection.
+pub(crate) struct ConnectionTask {
+    transport: Box<dyn Transport>,
+    shard: Arc<Shard>,
+    outbox: Arc<Outbox>,
+    id: ConnectionId,
+    /// What the CONNECT said; `None` before it has come.
+    version: Option<Version>,
+    /// True while too much waits for a commit.
+    stalled: bool,
+    /// What has come and could not be handled yet: most often the start of a packet.
+    partial: Vec<u8>,
+    /// What is being written, and how much of it has been.
+    writing: Vec<u8>,
+    written: usize,
+    /// The authority's answer, while it is awaited. Nothing is read meanwhile.
+    decision: Option<Pin<Box<dyn Future<Output = Decision> + Send>>>,
+    closing: Option<Box<Closing>>,
+    /// Dropped with the task: the broker waits for that when it shuts down.
+    _alive: mpsc::Sender<()>,
+}
+
+/// The end of a connection: what is left is written, then the client gets time to read it. If the
+/// socket were closed at once, unread input would make the system throw the reason code away.
+struct Closing {
+    deadline: Pin<Box<Sleep>>,
+    shut_down: bool,
+    linger_bytes: usize,
+}
+
+/// The connection is over, and the engine need not be told.
+struct Over;
+
+impl ConnectionTask {
+    /// The task of a transport that has been accepted; `None` if the broker is dead.
+    pub(crate) fn new(
+        transport: Box<dyn Transport>,
+        shard: Arc<Shard>,
+        alive: mpsc::Sender<()>,
+    ) -> Option<Self> {
+        let outbox = Arc::new(Outbox::default());
+        let id = shard
+            .with(|engine, now, out| engine.open(now, outbox.clone(), out))
+            .ok()?;
+        Some(Self {
+            transport,
+            shard,
+            outbox,
+            id,
+            version: None,
+            stalled: false,
+            partial: Vec::new(),
+            writing: Vec::new(),
+            written: 0,
+            decision: None,
+            closing: None,
+            _alive: alive,
+        })
+    }
+
+    fn run(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
+        // Before anything is looked at, so that nothing is missed.
+        self.outbox.set_waker(cx.waker());
+        self.poll_read(cx)?;
+        self.poll_write(cx)
+    }
+
+    fn poll_decision(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
+        // What waits behind the answer may hold the next question.
+        while let Some(decision) = &mut self.decision {
+            let Poll::Ready(decision) = decision.as_mut().poll(cx) else {
+                return Ok(());
+            };
+            self.decision = None;
+            let id = self.id;
+            self.handle(|engine, now, out| engine.handle(now, Input::Decided(id, decision), out))?;
+            let bytes = mem::take(&mut self.partial);
+            self.partial = self.batch(&bytes)?;
+        }
+        Ok(())
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
+        if self.stalled {
+            self.stalled = self.shard.is_stalled(cx).map_err(|Dead| Over)?;
+        }
+        while !self.stalled {
+            // What has just been read may hold a question, and what is behind it waits.
+            self.poll_decision(cx)?;
+            if self.decision.is_some() {
+                return Ok(());
+            }
+            let Poll::Ready(read) = self.poll_read_once(cx) else {
+                return Ok(());
+            };
+            match read? {
+                Read::Some => {}
+                // One full buffer at a time: others want their turn.
+                Read::Full => {
+                    cx.waker().wake_by_ref();
+                    return Ok(());
+                }
+            }
+            self.stalled = self.shard.is_stalled(cx).map_err(|Dead| Over)?;
+        }
+        Ok(())
+    }
+
+    fn poll_read_once(&mut self, cx: &mut Context<'_>) -> Poll<Result<Read, Over>> {
+        READ_BUFFER.with_borrow_mut(|buffer| {
+            let small = self.partial.len() <= PARTIAL_BYTES_SMALL;
+            let kept = if small { self.partial.len() } else { 0 };
+            let Some((front, free)) = buffer.split_at_mut_checked(kept) else {
+                return Poll::Ready(Err(Over));
+            };
+            let mut free = ReadBuf::new(free);
+            let read = ready!(Pin::new(&mut *self.transport).poll_read(cx, &mut free));
+            let (count, full) = (free.filled().len(), free.remaining() == 0);
+            if read.is_err() || count == 0 {
+                return Poll::Ready(Err(self.lost()));
+            }
+            if small {
+                front.copy_from_slice(&self.partial);
+                self.partial = Vec::new();
+                let bytes = buffer.get(..kept + count).unwrap_or_default();
+                self.partial = self.batch(bytes)?;
+            } else {
+                self.partial.extend_from_slice(free.filled());
+                let bytes = mem::take(&mut self.partial);
+                self.partial = self.batch_large(bytes)?;
+            }
+            Poll::Ready(Ok(if full { Read::Full } else { Read::Some }))
+        })
+    }
+
+    /// A packet that is larger than the buffer is looked at again only when it can be whole.
+    fn batch_large(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>, Over> {
+        match cut(&bytes, self.packet_bytes_max()) {
+            Ok(Cut::Incomplete(_)) => Ok(bytes),
+            Ok(Cut::Whole(_)) | Err(_) => self.batch(&bytes),
+        }
+    }
+
+    /// Hands all whole packets to the engine. Returns what is left: the start of the next one, or
+    /// all that is behind a question to the authority.
+    fn batch(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Over> {
+        let (id, packet_bytes_max, connect_bytes_max) = (
+            self.id,
+            self.shard.limits.packet_bytes_max as usize,
+            self.shard.limits.connect_bytes_max as usize,
+        );
+        let version = &mut self.version;
+        let mut rest = bytes;
+        let question = self.shard.with(|engine, now, out| {
+            loop {
+                let bytes_max = if version.is_some() {
+                    packet_bytes_max
+                } else {
+                    connect_bytes_max
+                };
+                let frame = match cut(rest, bytes_max) {
+                    Ok(Cut::Whole(frame)) => frame,
+                    Ok(Cut::Incomplete(_)) => return None,
+                    Err(error) => {
+                        rest = &[];
+                        engine.handle(now, Input::Malformed(id, error), out);
+                        return None;
+                    }
+                };
+                rest = rest.get(frame.bytes.len()..).unwrap_or_default();
+                match Packet::decode(frame, version.unwrap_or(Version::V5)) {
+                    Ok(packet) => {
+                        if let Packet::Connect(connect) = &packet {
+                            version.get_or_insert(connect.version);
+                        }
+                        engine.handle(now, Input::Packet(id, &packet), out);
+                    }
+                    Err(error) => engine.handle(now, Input::Malformed(id, error), out),
+                }
+                if let Some((_, question)) = out.take_question() {
+                    return Some(question);
+                }
+            }
+        });
+        let question = question.map_err(|Dead| Over)?;
+        self.decision = question.map(|question| self.ask(question));
+        Ok(rest.to_vec())
+    }
+
+    fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Decision> + Send>> {
+        let (authority, peer) = (self.shard.authority.clone(), self.transport.peer().clone());
+        Box::pin(async move { authority.decide(&peer, question).await })
+    }
+
+    fn packet_bytes_max(&self) -> usize {
+        let limits = &self.shard.limits;
+        let max = if self.version.is_some() {
+            limits.packet_bytes_max
+        } else {
+            limits.connect_bytes_max
+        };
+        max as usize
+    }
+
+    /// Writes what the outbox holds, in one go.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
+        loop {
+            if self.writing.is_empty() {
+                let taken = self.outbox.take();
+                self.writing = taken.bytes;
+                if taken.closing {
+                    self.start_closing();
+                    return Ok(());
+                }
+            }
+            if !self.writing.is_empty() {
+                match self.poll_write_rest(cx) {
+                    Poll::Pending => return Ok(()),
+                    Poll::Ready(Err(_)) => return Err(self.lost()),
+                    Poll::Ready(Ok(())) => {}
+                }
+            }
+            self.written = 0;
+            if !self.outbox.written(mem::take(&mut self.writing)) {
+                return Ok(());
+            }
+            let id = self.id;
+            self.handle(|engine, now, out| engine.handle(now, Input::Written(id), out))?;
+        }
+    }
+
+    fn poll_write_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(rest) = self
+            .writing
+            .get(self.written..)
+            .filter(|rest| !rest.is_empty())
+        {
+            match ready!(Pin::new(&mut *self.transport).poll_write(cx, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => self.written += count,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn start_closing(&mut self) {
+        let linger = Duration::from_millis(self.shard.limits.linger_ms.into());
+        let deadline = Box::pin(tokio::time::sleep(linger));
+        self.closing = Some(Box::new(Closing {
+            deadline,
+            shut_down: false,
+            linger_bytes: 0,
+        }));
+        self.decision = None;
+        self.partial = Vec::new();
+    }
+
+    /// Writes what is left, and waits until the client closes too, or its time is over.
+    fn poll_closing(&mut self, closing: &mut Closing, cx: &mut Context<'_>) -> Poll<()> {
+        if closing.deadline.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if !closing.shut_down {
+            let shut_down = ready!(self.poll_write_rest(cx)).is_ok()
+                && ready!(Pin::new(&mut *self.transport).poll_shutdown(cx)).is_ok();
+            if !shut_down {
+                return Poll::Ready(());
+            }
+            closing.shut_down = true;
+        }
+        READ_BUFFER.with_borrow_mut(|buffer| {
+            loop {
+                let mut buffer = ReadBuf::new(buffer);
+                let read = ready!(Pin::new(&mut *self.transport).poll_read(cx, &mut buffer));
+                closing.linger_bytes += buffer.filled().len();
+                if read.is_err()
+                    || buffer.filled().is_empty()
+                    || closing.linger_bytes > LINGER_BYTES_MAX
+                {
+                    return Poll::Ready(());
+                }
+            }
+        })
+    }
+
+    /// Tells the engine that the transport is gone.
+    fn lost(&self) -> Over {
+        let id = self.id;
+        // If the broker is dead, nobody needs to know.
+        let _ = self
+            .shard
+            .with(|engine, now, out| engine.handle(now, Input::Closed(id), out));
+        Over
+    }
+
+    fn handle(&self, act: impl FnOnce(&mut Engine, Instant, &mut Output)) -> Result<(), Over> {
+        self.shard.with(act).map_err(|Dead| Over)
+    }
+}
+
+enum Read {
+    Some,
+    Full,
+}
+
+impl Future for ConnectionTask {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.closing.is_none() && self.run(cx).is_err() {
+            return Poll::Ready(());
+        }
+        match self.closing.take() {
+            None => Poll::Pending,
+            Some(mut closing) => {
+                let polled = self.poll_closing(&mut closing, cx);
+                self.closing = Some(closing);
+                polled
+            }
+        }
+    }
+}

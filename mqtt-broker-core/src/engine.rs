@@ -1,0 +1,206 @@
+//! The engine: what a broker does, without doing any of it itself.
+//!
+//! It never blocks, waits, reads a clock or fails: time is an argument, and bad input ends in the
+//! close of its connection. So a run can be replayed, and a day passes in a test at once.
+
+mod acknowledge;
+mod connect;
+mod deliver;
+mod disconnect;
+mod expire;
+mod input;
+mod output;
+mod publish;
+mod restore;
+mod subscribe;
+
+use std::sync::Arc;
+
+use mqtt_codec::Packet;
+use slab::Slab;
+
+use self::deliver::Variants;
+pub use self::input::Input;
+use self::output::Release;
+pub use self::output::{Load, Output};
+use crate::state::{
+    Connection, ConnectionId, Deadline, Deadlines, Phase, Retained, Routes, Sessions,
+};
+use crate::{Instant, Limits, Outbox, Violation};
+
+/// A broker's sessions, subscriptions and retained messages, and the rules for them.
+pub struct Engine {
+    settings: Settings,
+    connections: Slab<Connection>,
+    sessions: Sessions,
+    routes: Routes,
+    retained: Retained,
+    deadlines: Deadlines,
+    /// The message being published, encoded for its receivers.
+    variants: Variants,
+    next_epoch: u32,
+    /// State of the generator of client identifiers.
+    dice: u64,
+}
+
+/// What an engine is told once, when it is made.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// The bounds.
+    pub limits: Limits,
+    /// What client identifiers are made from that the broker chooses: a secret random number.
+    pub seed: u64,
+    /// The start of the response information for clients that ask for it: their client identifier
+    /// follows. `None`: they get none.
+    pub response_information: Option<String>,
+}
+
+impl Engine {
+    /// An engine without sessions.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            connections: Slab::new(),
+            sessions: Sessions::default(),
+            routes: Routes::new(settings.limits.routes_cached_max),
+            retained: Retained::default(),
+            deadlines: Deadlines::default(),
+            variants: Variants::default(),
+            next_epoch: 0,
+            dice: settings.seed,
+            settings,
+        }
+    }
+
+    /// A transport has been accepted: its packets are sent to `outbox`.
+    pub fn open(&mut self, now: Instant, outbox: Arc<Outbox>, out: &mut Output) -> ConnectionId {
+        self.next_epoch = self.next_epoch.wrapping_add(1);
+        let epoch = self.next_epoch;
+        let index = self.connections.insert(Connection::new(epoch, outbox, now));
+        // More connections than fit a u32 do not fit memory either.
+        let id = ConnectionId {
+            index: index as u32,
+            epoch,
+        };
+        let timeout = std::time::Duration::from_millis(self.limits().connect_timeout_ms.into());
+        self.deadlines.add(now + timeout, Deadline::Connect(id));
+        out.set_deadline(self.deadlines.next());
+        id
+    }
+
+    /// Handles one input: changes the state, and says in `out` what is to be done.
+    pub fn handle(&mut self, now: Instant, input: Input<'_>, out: &mut Output) {
+        match input {
+            Input::Packet(id, packet) => self.handle_packet(now, id, packet, out),
+            Input::Malformed(id, error) => self.handle_violation(now, id, error.into(), out),
+            Input::Closed(id) => self.handle_closed(now, id, out),
+            Input::Written(id) => self.handle_written(now, id, out),
+            Input::Decided(id, decision) => self.handle_decided(now, id, decision, out),
+            Input::Loaded(load, deliveries) => self.handle_loaded(now, &load, deliveries, out),
+            Input::Deadline => self.handle_deadline(now, out),
+            Input::Shutdown => self.handle_shutdown(now, out),
+        }
+        out.set_deadline(self.deadlines.next());
+    }
+
+    fn handle_packet(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        packet: &Packet<&[u8]>,
+        out: &mut Output,
+    ) {
+        let Some(connection) = self.connection_mut(id) else {
+            return;
+        };
+        connection.last_received = now;
+        let handled = match (&connection.phase, packet) {
+            (Phase::Opened, Packet::Connect(connect)) => self.handle_connect(id, connect, out),
+            (Phase::Opened, _) => Err(Violation::ConnectMissing),
+            (_, Packet::Connect(_)) => Err(Violation::ConnectTwice),
+            (Phase::Connected(_) | Phase::Exchanging(_), Packet::Auth(auth)) => {
+                self.handle_auth(id, auth, out)
+            }
+            (_, Packet::Disconnect(disconnect)) => self.handle_disconnect(now, id, disconnect, out),
+            (Phase::Asking(_) | Phase::Exchanging(_), _) => Err(Violation::PacketBeforeConnAck),
+            (Phase::Connected(_), Packet::Publish(publish)) => {
+                self.handle_publish(now, id, publish, out)
+            }
+            (Phase::Connected(_), Packet::PubAck(ack)) => self.handle_puback(now, id, ack, out),
+            (Phase::Connected(_), Packet::PubRec(ack)) => self.handle_pubrec(now, id, ack, out),
+            (Phase::Connected(_), Packet::PubRel(ack)) => self.handle_pubrel(id, ack, out),
+            (Phase::Connected(_), Packet::PubComp(ack)) => self.handle_pubcomp(now, id, ack, out),
+            (Phase::Connected(_), Packet::Subscribe(subscribe)) => {
+                self.handle_subscribe(now, id, subscribe, out)
+            }
+            (Phase::Connected(_), Packet::Unsubscribe(unsubscribe)) => {
+                self.handle_unsubscribe(id, unsubscribe, out)
+            }
+            (Phase::Connected(_), Packet::PingReq) => self.handle_pingreq(id, out),
+            (
+                Phase::Connected(_),
+                Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp,
+            ) => Err(Violation::PacketOfServer),
+        };
+        if let Err(violation) = handled {
+            self.handle_violation(now, id, violation, out);
+        }
+    }
+
+    /// [MQTT-3.12.4-1]
+    fn handle_pingreq(&mut self, id: ConnectionId, out: &mut Output) -> Result<(), Violation> {
+        if let Some(connection) = self.connection_mut(id) {
+            send(connection, &Packet::<&[u8]>::PingResp, Release::Now, out);
+        }
+        Ok(())
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.settings.limits
+    }
+
+    fn connection_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        self.connections
+            .get_mut(id.index as usize)
+            .filter(|connection| connection.epoch == id.epoch)
+    }
+
+    /// How many connections there are.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// How many sessions there are, connected or not.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// How many retained messages there are.
+    #[must_use]
+    pub fn retained(&self) -> usize {
+        self.retained.len()
+    }
+}
+
+/// Sends a packet, unless it is larger than the client takes. `[MQTT-3.1.2-24]`
+fn send<B: AsRef<[u8]>>(
+    connection: &mut Connection,
+    packet: &Packet<B>,
+    release: Release,
+    out: &mut Output,
+) {
+    let version = connection.version;
+    let len = packet.encoded_len(version);
+    debug_assert!(
+        len.is_ok(),
+        "the engine makes packets that can be encoded: {len:?}"
+    );
+    if len.is_ok_and(|len| len <= connection.packet_bytes_max as usize) {
+        out.send(connection, release, |bytes| {
+            let encoded = packet.encode(version, bytes);
+            debug_assert!(encoded.is_ok(), "its length was known");
+        });
+    }
+}

@@ -1,0 +1,505 @@
+//! CONNECT and AUTH: a client is let in, and its session made or resumed.
+
+use std::num::NonZeroU16;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use mqtt_codec::{
+    Auth, ConnAck, Connect, Packet, Properties, Property, ReasonCode, Text, Version, levels,
+};
+
+use super::disconnect::Cause;
+use super::output::{Output, Release};
+use super::{Engine, send};
+use crate::authority::{Credentials, Decision, Grant, Question};
+use crate::state::{AliasesOut, Connecting, ConnectionId, Deadline, Outbound, Phase, SessionId};
+use crate::store::{Change, WillRecord};
+use crate::{ClientId, Instant, Message, Violation};
+
+impl Engine {
+    pub(super) fn handle_connect(
+        &mut self,
+        id: ConnectionId,
+        connect: &Connect<&[u8]>,
+        out: &mut Output,
+    ) -> Result<(), Violation> {
+        let crowded = self.connections.len() > self.limits().connections_max;
+        let levels_max = self.limits().topic_levels_max;
+        let Some(connection) = self.connection_mut(id) else {
+            return Ok(());
+        };
+        connection.version = connect.version;
+        connection.problem_information = connect
+            .properties
+            .request_problem_information()
+            .unwrap_or(true);
+        connection.packet_bytes_max = connect.properties.maximum_packet_size().unwrap_or(u32::MAX);
+        // [MQTT-3.1.3-8] of 3.1.1: without a client identifier there is no session to come back to.
+        let nameless = connect.client_id.as_bytes().is_empty() && !connect.clean_start;
+        let too_deep = connect
+            .will
+            .as_ref()
+            .is_some_and(|will| levels(will.topic.as_bytes()).count() > levels_max);
+        let refusal = if crowded {
+            Some(ReasonCode::QuotaExceeded)
+        } else if nameless && connect.version != Version::V5 {
+            Some(ReasonCode::ClientIdentifierNotValid)
+        } else {
+            too_deep.then_some(ReasonCode::TopicNameInvalid)
+        };
+        if let Some(reason) = refusal {
+            self.refuse(id, reason, out);
+            return Ok(());
+        }
+        let credentials = Arc::new(credentials(connect));
+        let packet = Packet::Connect(connect.clone()).to_bytes();
+        out.ask(id, Question::Connect((*credentials).clone()));
+        connection.phase = Phase::Asking(Box::new(Connecting {
+            packet,
+            credentials,
+        }));
+        Ok(())
+    }
+
+    /// AUTH: the next step of the authentication, or the first of another one.
+    pub(super) fn handle_auth(
+        &mut self,
+        id: ConnectionId,
+        auth: &Auth<&[u8]>,
+        out: &mut Output,
+    ) -> Result<(), Violation> {
+        let Some(connection) = self.connection_mut(id) else {
+            return Ok(());
+        };
+        let again = connection.session().is_some();
+        let credentials = match &connection.phase {
+            Phase::Exchanging(connecting) => Some(connecting.credentials.clone()),
+            Phase::Opened | Phase::Asking(_) | Phase::Connected(_) => {
+                connection.credentials.clone()
+            }
+        };
+        // [MQTT-4.12.0-7]
+        let credentials = credentials
+            .filter(|known| known.method.is_some())
+            .ok_or(Violation::AuthUnexpected)?;
+        // [MQTT-4.12.0-5] [MQTT-4.12.1-1]
+        if auth
+            .properties
+            .authentication_method()
+            .map(|method| method.to_string())
+            != credentials.method
+        {
+            return Err(Violation::AuthMethodChanged);
+        }
+        let fits = auth.reason == ReasonCode::ContinueAuthentication
+            || (again && auth.reason == ReasonCode::ReAuthenticate);
+        if !fits {
+            return Err(Violation::AuthReason);
+        }
+        let data = auth
+            .properties
+            .authentication_data()
+            .map(Bytes::copy_from_slice);
+        connection.phase = match std::mem::replace(&mut connection.phase, Phase::Opened) {
+            Phase::Exchanging(connecting) => Phase::Asking(connecting),
+            other @ (Phase::Opened | Phase::Asking(_) | Phase::Connected(_)) => other,
+        };
+        out.ask(
+            id,
+            Question::Authenticate {
+                credentials,
+                data,
+                again,
+            },
+        );
+        Ok(())
+    }
+
+    pub(super) fn handle_decided(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        decision: Decision,
+        out: &mut Output,
+    ) {
+        let Some(connection) = self.connection_mut(id) else {
+            return;
+        };
+        match std::mem::replace(&mut connection.phase, Phase::Opened) {
+            Phase::Asking(connecting) => self.connect_decided(now, id, connecting, decision, out),
+            Phase::Connected(session) => {
+                connection.phase = Phase::Connected(session);
+                self.authenticated_again(now, id, decision, out);
+            }
+            // Nobody was asked.
+            other @ (Phase::Opened | Phase::Exchanging(_)) => connection.phase = other,
+        }
+    }
+
+    fn connect_decided(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        connecting: Box<Connecting>,
+        decision: Decision,
+        out: &mut Output,
+    ) {
+        match decision {
+            Decision::Accept(grant) => self.admit(now, id, &connecting, &grant, out),
+            Decision::Refuse(reason) => self.refuse(id, reason, out),
+            Decision::Continue(data) => {
+                let Some(connection) = self.connection_mut(id) else {
+                    return;
+                };
+                let packet = auth(
+                    ReasonCode::ContinueAuthentication,
+                    &connecting.credentials,
+                    data.as_deref(),
+                );
+                connection.phase = Phase::Exchanging(connecting);
+                send(connection, &packet, Release::Now, out);
+            }
+        }
+    }
+
+    fn authenticated_again(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        decision: Decision,
+        out: &mut Output,
+    ) {
+        let Some(connection) = self.connection_mut(id) else {
+            return;
+        };
+        let Some(credentials) = connection.credentials.clone() else {
+            return;
+        };
+        match decision {
+            Decision::Accept(grant) => {
+                connection.permissions = grant.permissions;
+                let packet = auth(ReasonCode::Success, &credentials, grant.data.as_deref());
+                send(connection, &packet, Release::Now, out);
+            }
+            Decision::Continue(data) => {
+                let packet = auth(
+                    ReasonCode::ContinueAuthentication,
+                    &credentials,
+                    data.as_deref(),
+                );
+                send(connection, &packet, Release::Now, out);
+            }
+            // [MQTT-4.12.1-2]
+            Decision::Refuse(reason) => self.close(now, id, Cause::Refused(reason), out),
+        }
+    }
+
+    /// Answers a CONNECT with a failure and closes. `[MQTT-3.2.2-7]`
+    pub(super) fn refuse(&mut self, id: ConnectionId, reason: ReasonCode, out: &mut Output) {
+        let Some(connection) = self.connection_mut(id) else {
+            return;
+        };
+        let packet = ConnAck {
+            session_present: false,
+            reason,
+            properties: Properties::<&[u8]>::default(),
+        };
+        send(connection, &Packet::ConnAck(packet), Release::Now, out);
+        self.forget(id, out);
+    }
+
+    fn admit(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        connecting: &Connecting,
+        grant: &Grant,
+        out: &mut Output,
+    ) {
+        let Packet::Connect(connect) = &connecting.packet else {
+            return;
+        };
+        let assigned = connect
+            .client_id
+            .as_bytes()
+            .is_empty()
+            .then(|| self.assign_client_id());
+        let client = assigned
+            .clone()
+            .unwrap_or_else(|| ClientId::new(connect.client_id.as_str()));
+        let existing = self.sessions.find(client.as_str());
+        let foreign = existing
+            .and_then(|session| self.sessions.get(session))
+            .is_some_and(|session| session.identity != grant.identity);
+        if foreign {
+            return self.refuse(id, ReasonCode::NotAuthorized, out);
+        }
+        let resumed =
+            existing.and_then(|session| self.take_over(now, session, connect.clean_start, out));
+        let session = resumed.unwrap_or_else(|| self.sessions.insert(client, Outbound::new()));
+        self.begin(id, session, connect, grant, out);
+        self.set_up_connection(now, id, session, connect, connecting, grant);
+        self.send_connack(
+            id,
+            session,
+            connect,
+            resumed.is_some(),
+            assigned,
+            grant.data.as_deref(),
+            out,
+        );
+        self.load_more(session, out);
+    }
+
+    /// Ends the connection that a session has. Returns the session if it goes on.
+    fn take_over(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        clean_start: bool,
+        out: &mut Output,
+    ) -> Option<SessionId> {
+        if let Some(old) = self.sessions.get(id)?.connection {
+            self.close(
+                now,
+                old,
+                Cause::TakenOver {
+                    resumed: !clean_start,
+                },
+                out,
+            );
+        }
+        // A session without expiry has ended with its connection just now.
+        if clean_start && self.sessions.get(id).is_some() {
+            self.end_session(now, id, out);
+        }
+        self.sessions.get(id).map(|_| id)
+    }
+
+    /// Puts what the CONNECT says into the session.
+    fn begin(
+        &mut self,
+        id: ConnectionId,
+        session_id: SessionId,
+        connect: &Connect,
+        grant: &Grant,
+        out: &mut Output,
+    ) {
+        let expiry_interval = expiry_interval(connect).min(self.limits().session_expiry_max_s);
+        let Some(session) = self.sessions.get_mut(session_id) else {
+            return;
+        };
+        session.connection = Some(id);
+        session.disconnected = None;
+        session.expiry_interval = expiry_interval;
+        session.identity = grant.identity.clone();
+        session.will = connect
+            .will
+            .as_ref()
+            .map(|will| Box::new(will_record(will)));
+        session.stored |= expiry_interval > 0;
+        if session.stored {
+            out.change(Change::PutSession {
+                client: session.client.clone(),
+                record: session.record(),
+            });
+        }
+    }
+
+    fn set_up_connection(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        session: SessionId,
+        connect: &Connect,
+        connecting: &Connecting,
+        grant: &Grant,
+    ) {
+        let keep_alive = self.keep_alive(connect);
+        let in_flight_max = self.limits().in_flight_max;
+        let aliases_max = self.limits().topic_aliases_out_max;
+        let Some(connection) = self.connection_mut(id) else {
+            return;
+        };
+        connection.phase = Phase::Connected(session);
+        connection.permissions = grant.permissions.clone();
+        connection.keep_alive = keep_alive;
+        connection.receive_maximum = connect
+            .properties
+            .receive_maximum()
+            .unwrap_or(in_flight_max);
+        let aliases = connect
+            .properties
+            .topic_alias_maximum()
+            .unwrap_or(0)
+            .min(aliases_max);
+        connection.aliases_out = (aliases > 0).then(|| Box::new(AliasesOut::new(aliases)));
+        connection.credentials = connecting
+            .credentials
+            .method
+            .is_some()
+            .then(|| connecting.credentials.clone());
+        if keep_alive > 0 {
+            self.deadlines.add(
+                now + super::expire::keep_alive_time(keep_alive),
+                Deadline::KeepAlive(id),
+            );
+        }
+    }
+
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "each is a field of the packet or decides one"
+    )]
+    fn send_connack(
+        &mut self,
+        id: ConnectionId,
+        session: SessionId,
+        connect: &Connect,
+        session_present: bool,
+        assigned: Option<ClientId>,
+        data: Option<&[u8]>,
+        out: &mut Output,
+    ) {
+        let Some(session) = self.sessions.get(session) else {
+            return;
+        };
+        let release = if session.stored {
+            Release::AfterCommit
+        } else {
+            Release::Now
+        };
+        let asked_expiry = expiry_interval(connect);
+        let information = self.settings.response_information.as_ref();
+        let response = information
+            .filter(|_| connect.properties.request_response_information() == Some(true))
+            .and_then(|start| Text::from_string(format!("{start}{}", session.client)).ok());
+        let assigned = assigned.and_then(|client| Text::from_string(client.as_str()).ok());
+        let limits = &self.settings.limits;
+        let keep_alive = self.keep_alive(connect);
+        let properties = [
+            (session.expiry_interval != asked_expiry)
+                .then_some(Property::SessionExpiryInterval(session.expiry_interval)),
+            NonZeroU16::new(limits.receive_maximum)
+                .filter(|maximum| *maximum != NonZeroU16::MAX)
+                .map(|maximum| Property::ReceiveMaximum(maximum.get())),
+            (limits.packet_bytes_max < mqtt_codec::PACKET_BYTES_MAX as u32)
+                .then_some(Property::MaximumPacketSize(limits.packet_bytes_max)),
+            assigned
+                .as_ref()
+                .map(|client| Property::AssignedClientIdentifier(client.as_view())),
+            (limits.topic_alias_maximum > 0)
+                .then_some(Property::TopicAliasMaximum(limits.topic_alias_maximum)),
+            (keep_alive != connect.keep_alive).then_some(Property::ServerKeepAlive(keep_alive)),
+            response
+                .as_ref()
+                .map(|response| Property::ResponseInformation(response.as_view())),
+            connect
+                .properties
+                .authentication_method()
+                .map(Property::AuthenticationMethod),
+            data.map(Property::AuthenticationData),
+        ];
+        let properties = Properties::new(properties.into_iter().flatten()).unwrap_or_default();
+        let packet = Packet::ConnAck(ConnAck {
+            session_present,
+            reason: ReasonCode::Success,
+            properties,
+        });
+        if let Some(connection) = self.connections.get_mut(id.index as usize) {
+            send(connection, &packet, release, out);
+        }
+    }
+
+    /// The keep alive in force: what the client asks for, or the longest allowed. `[MQTT-3.2.2-22]`
+    fn keep_alive(&self, connect: &Connect) -> u16 {
+        match self.limits().keep_alive_max_s {
+            0 => connect.keep_alive,
+            // Only MQTT 5.0 clients can be told.
+            max if connect.version == Version::V5
+                && (connect.keep_alive == 0 || connect.keep_alive > max) =>
+            {
+                max
+            }
+            _ => connect.keep_alive,
+        }
+    }
+
+    /// A client identifier that nobody has and nobody guesses. `[MQTT-3.1.3-6]` `[MQTT-3.2.2-16]`
+    fn assign_client_id(&mut self) -> ClientId {
+        loop {
+            let client = format!("auto-{:016x}{:016x}", self.roll(), self.roll());
+            if self.sessions.find(&client).is_none() {
+                return ClientId::new(&client);
+            }
+        }
+    }
+
+    /// The next number of the generator (SplitMix64).
+    fn roll(&mut self) -> u64 {
+        self.dice = self.dice.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.dice ^ (self.dice >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+/// Seconds that the session is to outlive its connection. Before 5.0, one without clean session
+/// stays for ever.
+fn expiry_interval(connect: &Connect) -> u32 {
+    match connect.version {
+        Version::V5 => connect.properties.session_expiry_interval().unwrap_or(0),
+        Version::V3_1 | Version::V3_1_1 if connect.clean_start => 0,
+        Version::V3_1 | Version::V3_1_1 => u32::MAX,
+    }
+}
+
+fn credentials<B: AsRef<[u8]>>(connect: &Connect<B>) -> Credentials {
+    Credentials {
+        client_id: connect.client_id.to_string(),
+        user_name: connect.user_name.as_ref().map(ToString::to_string),
+        password: connect
+            .password
+            .as_ref()
+            .map(|password| Bytes::copy_from_slice(password.as_ref())),
+        method: connect
+            .properties
+            .authentication_method()
+            .map(|method| method.to_string()),
+        data: connect
+            .properties
+            .authentication_data()
+            .map(Bytes::copy_from_slice),
+    }
+}
+
+fn will_record(will: &mqtt_codec::Will) -> WillRecord {
+    let own = |property: &Property<'_>| {
+        matches!(
+            property,
+            Property::WillDelayInterval(_) | Property::MessageExpiryInterval(_)
+        )
+    };
+    let properties = will.properties.without(own);
+    let mut message = Message::new(will.topic.as_view(), properties.as_view(), &will.payload);
+    message.qos = will.qos;
+    message.retain = will.retain;
+    WillRecord {
+        message: Arc::new(message),
+        delay_interval: will.properties.will_delay_interval().unwrap_or(0),
+        message_expiry_interval: will.properties.message_expiry_interval(),
+    }
+}
+
+/// An AUTH with the method of the CONNECT. `[MQTT-4.12.0-5]`
+fn auth(reason: ReasonCode, credentials: &Credentials, data: Option<&[u8]>) -> Packet {
+    let method = credentials.method.as_deref().unwrap_or_default();
+    // It came in a CONNECT, so it can be sent.
+    let method = Text::new(method.as_bytes()).ok();
+    let properties = [
+        method.map(Property::AuthenticationMethod),
+        data.map(Property::AuthenticationData),
+    ];
+    let properties = Properties::new(properties.into_iter().flatten()).unwrap_or_default();
+    Packet::Auth(Auth { reason, properties })
+}

@@ -1,0 +1,308 @@
+//! The end of a connection, for whatever cause, and what it does to session and will.
+
+use mqtt_codec::{ConnAck, Disconnect, Packet, Properties, Property, ReasonCode, Text, Version};
+
+use super::output::{Output, Release};
+use super::{Engine, send};
+use crate::state::{Connection, ConnectionId, Deadline, Phase, SessionId};
+use crate::store::Change;
+use crate::{Instant, Violation};
+
+/// Why a connection is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// The client says goodbye; its will is forgotten.
+    Goodbye,
+    /// The client says goodbye, and wants its will published.
+    GoodbyeWithWill,
+    /// The transport is gone.
+    Lost,
+    /// The client broke a rule.
+    Violation(Violation),
+    /// Nothing has come for one and a half times the keep alive.
+    KeepAlive,
+    /// Another connection has the client identifier now.
+    TakenOver {
+        /// True if it goes on with the session.
+        resumed: bool,
+    },
+    /// The authority does not want the client any more.
+    Refused(ReasonCode),
+    /// The broker shuts down.
+    ShuttingDown,
+}
+
+impl Cause {
+    /// What the client is told; `None` if it knows, or is gone.
+    const fn reason(self) -> Option<ReasonCode> {
+        match self {
+            Self::Goodbye | Self::GoodbyeWithWill | Self::Lost => None,
+            Self::Violation(violation) => Some(violation.reason_code()),
+            Self::KeepAlive => Some(ReasonCode::KeepAliveTimeout),
+            Self::TakenOver { .. } => Some(ReasonCode::SessionTakenOver),
+            Self::Refused(reason) => Some(reason),
+            Self::ShuttingDown => Some(ReasonCode::ServerShuttingDown),
+        }
+    }
+
+    /// A reason for people to read.
+    fn text(self) -> Option<String> {
+        match self {
+            Self::Violation(violation) => Some(violation.to_string()),
+            Self::Goodbye
+            | Self::GoodbyeWithWill
+            | Self::Lost
+            | Self::KeepAlive
+            | Self::TakenOver { .. }
+            | Self::Refused(_)
+            | Self::ShuttingDown => None,
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn handle_disconnect(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        disconnect: &Disconnect<&[u8]>,
+        out: &mut Output,
+    ) -> Result<(), Violation> {
+        let expiry_max = self.limits().session_expiry_max_s;
+        let session = self
+            .connection_session(id)
+            .and_then(|session| self.sessions.get_mut(session));
+        if let (Some(session), Some(interval)) =
+            (session, disconnect.properties.session_expiry_interval())
+        {
+            if session.expiry_interval == 0 && interval > 0 {
+                return Err(Violation::SessionExpiryRaised);
+            }
+            session.expiry_interval = interval.min(expiry_max);
+        }
+        // [MQTT-3.14.4-3]
+        let goodbye = disconnect.reason == ReasonCode::Success;
+        self.close(
+            now,
+            id,
+            if goodbye {
+                Cause::Goodbye
+            } else {
+                Cause::GoodbyeWithWill
+            },
+            out,
+        );
+        Ok(())
+    }
+
+    pub(super) fn handle_closed(&mut self, now: Instant, id: ConnectionId, out: &mut Output) {
+        self.close(now, id, Cause::Lost, out);
+    }
+
+    /// [MQTT-4.13.1-1]
+    pub(super) fn handle_violation(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        violation: Violation,
+        out: &mut Output,
+    ) {
+        let Some(connection) = self.connection_mut(id) else {
+            return;
+        };
+        match connection.phase {
+            // Nobody who is no MQTT client is told anything, but for a version that is not spoken.
+            Phase::Opened => {
+                if violation.reason_code() == ReasonCode::UnsupportedProtocolVersion {
+                    refuse_version(connection, out);
+                }
+                self.forget(id, out);
+            }
+            // [MQTT-3.14.0-1] No DISCONNECT before the CONNACK.
+            Phase::Asking(_) | Phase::Exchanging(_) => {
+                self.refuse(id, violation.reason_code(), out)
+            }
+            Phase::Connected(_) => self.close(now, id, Cause::Violation(violation), out),
+        }
+    }
+
+    pub(super) fn handle_shutdown(&mut self, now: Instant, out: &mut Output) {
+        let ids: Vec<_> = self
+            .connections
+            .iter()
+            .map(|(index, connection)| (index, connection.epoch))
+            .collect();
+        // Wills first, so that those who are still connected get them.
+        let sessions: Vec<_> = self
+            .connections
+            .iter()
+            .filter_map(|(_, connection)| connection.session())
+            .collect();
+        for session in sessions {
+            self.publish_or_delay_will(now, session, out);
+        }
+        for (index, epoch) in ids {
+            self.close(
+                now,
+                ConnectionId {
+                    index: index as u32,
+                    epoch,
+                },
+                Cause::ShuttingDown,
+                out,
+            );
+        }
+    }
+
+    /// The store has failed: all connections are closed, and what waits for a commit is never sent.
+    ///
+    /// Nothing is to be handled after this; the next run restores what was committed.
+    pub fn abort(&mut self, out: &mut Output) {
+        out.abandon();
+        for connection in self.connections.drain() {
+            out.abort(&connection);
+        }
+    }
+
+    /// Closes a connection: tells the client where it can be told, and leaves the session as the
+    /// standard wants it.
+    pub(super) fn close(&mut self, now: Instant, id: ConnectionId, cause: Cause, out: &mut Output) {
+        let Some(connection) = self.connection_mut(id) else {
+            return;
+        };
+        let session = connection.session();
+        // [MQTT-3.14.0-1]
+        if session.is_some()
+            && connection.version == Version::V5
+            && let Some(reason) = cause.reason()
+        {
+            send_disconnect(connection, reason, cause.text(), out);
+        }
+        self.forget(id, out);
+        if let Some(session) = session {
+            self.detach(now, session, cause, out);
+        }
+    }
+
+    /// Forgets a connection; what was sent to it is still written.
+    pub(super) fn forget(&mut self, id: ConnectionId, out: &mut Output) {
+        if let Some(connection) = self.connection_mut(id) {
+            out.close(connection);
+            self.connections.remove(id.index as usize);
+        }
+    }
+
+    /// The session is without a connection from now on.
+    fn detach(&mut self, now: Instant, id: SessionId, cause: Cause, out: &mut Output) {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        session.connection = None;
+        session.disconnected = Some(now);
+        match cause {
+            // [MQTT-3.1.2-10]
+            Cause::Goodbye => session.will = None,
+            // The new connection is there before the delay is over. [MQTT-3.1.3-9]
+            Cause::TakenOver { resumed: true } if session.will_delay() > 0 => session.will = None,
+            Cause::GoodbyeWithWill
+            | Cause::Lost
+            | Cause::Violation(_)
+            | Cause::KeepAlive
+            | Cause::TakenOver { .. }
+            | Cause::Refused(_)
+            | Cause::ShuttingDown => self.publish_or_delay_will(now, id, out),
+        }
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        if session.expiry_interval == 0 {
+            return self.end_session(now, id, out);
+        }
+        session.outbound.disconnect();
+        if session.expiry_interval < u32::MAX {
+            self.deadlines.add(
+                now.after_secs(session.expiry_interval),
+                Deadline::SessionExpiry(id),
+            );
+        }
+        out.change(Change::PutSession {
+            client: session.client.clone(),
+            record: session.record(),
+        });
+    }
+
+    /// Publishes the will now, or when its delay is over or the session ends. `[MQTT-3.1.2-8]`
+    fn publish_or_delay_will(&mut self, now: Instant, id: SessionId, out: &mut Output) {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        let delay = session.will_delay();
+        if delay > 0 {
+            self.deadlines
+                .add(now.after_secs(delay), Deadline::WillDelay(id));
+        } else if let Some(will) = session.will.take() {
+            self.publish_will(now, &will, out);
+        }
+    }
+
+    /// Ends a session: nothing is left of it. `[MQTT-4.1.0-2]`
+    pub(super) fn end_session(&mut self, now: Instant, id: SessionId, out: &mut Output) {
+        let Some(session) = self.sessions.remove(id) else {
+            return;
+        };
+        for filter in session.subscriptions {
+            self.routes.unsubscribe(id, filter);
+        }
+        if session.stored {
+            out.change(Change::DeleteSession {
+                client: session.client,
+            });
+        }
+        if let Some(will) = session.will {
+            self.publish_will(now, &will, out);
+        }
+    }
+}
+
+fn send_disconnect(
+    connection: &mut Connection,
+    reason: ReasonCode,
+    text: Option<String>,
+    out: &mut Output,
+) {
+    let text = text
+        .filter(|_| connection.problem_information)
+        .and_then(|text| Text::from_string(text).ok());
+    let properties = Properties::new(
+        text.iter()
+            .map(|text| Property::ReasonString(text.as_view())),
+    );
+    let packet = Packet::Disconnect(Disconnect {
+        reason,
+        properties: properties.unwrap_or_default(),
+    });
+    // [MQTT-3.14.2-3]
+    let fits = packet
+        .encoded_len(connection.version)
+        .is_ok_and(|len| len <= connection.packet_bytes_max as usize);
+    if fits {
+        send(connection, &packet, Release::Now, out);
+    } else {
+        send(
+            connection,
+            &Packet::Disconnect(Disconnect::new(reason)),
+            Release::Now,
+            out,
+        );
+    }
+}
+
+/// [MQTT-3.1.2-2] in the oldest form that says it: the client speaks another version than we know.
+fn refuse_version(connection: &mut Connection, out: &mut Output) {
+    let packet = ConnAck::<&[u8]> {
+        session_present: false,
+        reason: ReasonCode::UnsupportedProtocolVersion,
+        properties: Properties::default(),
+    };
+    send(connection, &Packet::ConnAck(packet), Release::Now, out);
+}

@@ -1,0 +1,31 @@
+//! What happens to the engine.
+
+use mqtt_codec::{DecodeError, Packet};
+
+use super::Load;
+use crate::authority::Decision;
+use crate::state::ConnectionId;
+use crate::store::Delivery;
+
+/// Something that happened.
+///
+/// Inputs about a connection or session that is gone are ignored: they were under way when it went.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A packet has come.
+    Packet(ConnectionId, &'a Packet<&'a [u8]>),
+    /// Bytes have come that are no packet.
+    Malformed(ConnectionId, DecodeError),
+    /// The transport is gone.
+    Closed(ConnectionId),
+    /// All that was sent to the connection has been written, and the engine waited for that.
+    Written(ConnectionId),
+    /// The authority has answered the question about this connection.
+    Decided(ConnectionId, Decision),
+    /// Deliveries that were asked for have been read; fewer than asked for means that these are all.
+    Loaded(Load, Vec<(u64, Delivery)>),
+    /// The deadline has come.
+    Deadline,
+    /// The broker shuts down: wills are published and all connections closed.
+    Shutdown,
+}

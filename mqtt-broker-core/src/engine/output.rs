@@ -1,0 +1,246 @@
+//! What the engine wants done: packets sent, changes committed, questions answered.
+//!
+//! Packets go straight to the outbox of their connection, unless they promise something that is not
+//! durable yet. Those are held, with all that follows them on the same connection, until
+//! [`Output::committed`] says that the batch they wait for has been committed.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::task::Waker;
+
+use crate::authority::Question;
+use crate::state::{Connection, ConnectionId, SessionId};
+use crate::store::{Batch, Change};
+use crate::{ClientId, Counters, Instant, Outbox};
+
+/// When a packet may leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// At once: it promises nothing.
+    Now,
+    /// Once all changes made so far are durable.
+    AfterCommit,
+}
+
+/// What came of the inputs handled so far.
+#[derive(Debug, Default)]
+pub struct Output {
+    batch: Batch,
+    /// Number of the last batch taken; the one that gathers is the next.
+    taken: u64,
+    /// Number of the last batch committed.
+    committed: u64,
+    /// Held until the batch that has been taken is committed.
+    in_flight: Held,
+    /// Held until the batch that gathers is committed.
+    gathering: Held,
+    wakers: Vec<Waker>,
+    questions: Vec<(ConnectionId, Question)>,
+    loads: Vec<Load>,
+    deadline: Option<Instant>,
+    /// What has been counted.
+    pub counters: Counters,
+}
+
+/// Deliveries that the engine wants to have from the store, as it is after the commit of all
+/// batches taken so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Which session asked.
+    pub session: SessionId,
+    /// Its client identifier.
+    pub client: ClientId,
+    /// Deliveries after this sequence number.
+    pub after: u64,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// Packets in the order in which they are to leave.
+#[derive(Debug, Default)]
+struct Held {
+    bytes: Vec<u8>,
+    packets: Vec<HeldPacket>,
+}
+
+#[derive(Debug)]
+struct HeldPacket {
+    outbox: Arc<Outbox>,
+    bytes: Range<usize>,
+    /// True if the connection is closed behind it.
+    closing: bool,
+}
+
+impl Output {
+    /// Takes the changes to commit, if there are any, with their batch's number.
+    ///
+    /// The caller hands them to the store, and then calls [`Output::committed`]. Until then it does
+    /// not call this again.
+    pub fn take_batch(&mut self) -> Option<Batch> {
+        if self.batch.changes.is_empty() {
+            return None;
+        }
+        debug_assert!(
+            self.taken == self.committed,
+            "one commit is under way at a time"
+        );
+        self.taken += 1;
+        std::mem::swap(&mut self.in_flight, &mut self.gathering);
+        Some(std::mem::take(&mut self.batch))
+    }
+
+    /// Releases what was held for the batch that was taken last: it is durable.
+    pub fn committed(&mut self) {
+        self.committed = self.taken;
+        let mut held = std::mem::take(&mut self.in_flight);
+        for packet in held.packets.drain(..) {
+            let bytes = held.bytes.get(packet.bytes).unwrap_or_default();
+            if !bytes.is_empty() {
+                self.wakers
+                    .extend(packet.outbox.append(|out| out.extend_from_slice(bytes)));
+            }
+            if packet.closing {
+                self.wakers.extend(packet.outbox.close());
+            }
+        }
+        held.bytes.clear();
+        // The buffers serve the next batch.
+        self.in_flight = held;
+    }
+
+    /// Forgets all that waits for a commit: it will never be durable.
+    pub(crate) fn abandon(&mut self) {
+        self.batch.changes.clear();
+        self.loads.clear();
+        (self.in_flight, self.gathering) = (Held::default(), Held::default());
+    }
+
+    /// Closes the connection now, whatever waits.
+    pub(crate) fn abort(&mut self, connection: &Connection) {
+        self.wakers.extend(connection.outbox.close());
+    }
+
+    /// The tasks to wake, since their outboxes have something for them.
+    pub fn wakers(&mut self) -> std::vec::Drain<'_, Waker> {
+        self.wakers.drain(..)
+    }
+
+    /// The next question for the authority, and the connection that it is about.
+    pub fn take_question(&mut self) -> Option<(ConnectionId, Question)> {
+        self.questions.pop()
+    }
+
+    /// Takes what is to be read from the store.
+    pub fn take_loads(&mut self) -> Vec<Load> {
+        std::mem::take(&mut self.loads)
+    }
+
+    /// True if there are changes to commit or deliveries to load.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        !self.batch.changes.is_empty() || !self.loads.is_empty()
+    }
+
+    /// How many changes wait to be committed.
+    #[must_use]
+    pub fn changes(&self) -> usize {
+        self.batch.changes.len()
+    }
+
+    /// Bytes of the packets that wait for a commit.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.in_flight.bytes.len() + self.gathering.bytes.len()
+    }
+
+    /// When [`Input::Deadline`](super::Input::Deadline) is due.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    pub(crate) fn set_deadline(&mut self, deadline: Option<Instant>) {
+        self.deadline = deadline;
+    }
+
+    pub(crate) fn change(&mut self, change: Change) {
+        self.batch.changes.push(change);
+    }
+
+    pub(crate) fn ask(&mut self, connection: ConnectionId, question: Question) {
+        self.questions.push((connection, question));
+    }
+
+    pub(crate) fn load(&mut self, load: Load) {
+        self.loads.push(load);
+    }
+
+    /// Sends what `write` writes. On one connection, nothing overtakes what was sent before.
+    pub(crate) fn send(
+        &mut self,
+        connection: &mut Connection,
+        release: Release,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        match self.held_for(connection, release) {
+            None => self.wakers.extend(connection.outbox.append(write)),
+            Some(held) => held.push(&connection.outbox, write),
+        }
+    }
+
+    /// Asks for `Input::Written` once nothing waits in the connection's outbox.
+    pub(crate) fn ask_written(&mut self, connection: &Connection) {
+        self.wakers.extend(connection.outbox.ask_written());
+    }
+
+    /// Closes the connection behind all that was sent to it.
+    pub(crate) fn close(&mut self, connection: &mut Connection) {
+        match self.held_for(connection, Release::Now) {
+            None => self.wakers.extend(connection.outbox.close()),
+            Some(held) => held.close(&connection.outbox),
+        }
+    }
+
+    /// What the next packet of the connection has to wait in, if it has to wait.
+    fn held_for(&mut self, connection: &mut Connection, release: Release) -> Option<&mut Held> {
+        // Without changes in the batch that gathers, what was taken before is all there is.
+        let changed = if self.batch.changes.is_empty() {
+            self.taken
+        } else {
+            self.taken + 1
+        };
+        if release == Release::AfterCommit {
+            connection.held_until = connection.held_until.max(changed);
+        }
+        if connection.held_until <= self.committed {
+            None
+        } else if connection.held_until == self.taken {
+            Some(&mut self.in_flight)
+        } else {
+            Some(&mut self.gathering)
+        }
+    }
+}
+
+impl Held {
+    fn push(&mut self, outbox: &Arc<Outbox>, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.bytes.len();
+        write(&mut self.bytes);
+        let end = self.bytes.len();
+        match self.packets.last_mut() {
+            Some(last) if Arc::ptr_eq(&last.outbox, outbox) => last.bytes.end = end,
+            _ => self.packets.push(HeldPacket {
+                outbox: outbox.clone(),
+                bytes: start..end,
+                closing: false,
+            }),
+        }
+    }
+
+    fn close(&mut self, outbox: &Arc<Outbox>) {
+        self.push(outbox, |_| ());
+        if let Some(last) = self.packets.last_mut() {
+            last.closing = true;
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What a store hands back at start becomes sessions and retained messages again.
+
+use std::sync::Arc;
+
+use super::Engine;
+use super::output::Output;
+use crate::state::{Deadline, Granted, Outbound};
+use crate::store::{Change, StoredSession};
+use crate::{ClientId, Instant, Message};
+
+impl Engine {
+    /// Takes over a session from the store. Called before the first connection is opened, so that
+    /// no message misses it.
+    ///
+    /// A session that was connected when the broker ended counts as disconnected from now on.
+    pub fn restore_session(
+        &mut self,
+        now: Instant,
+        client: ClientId,
+        stored: StoredSession,
+        out: &mut Output,
+    ) {
+        let record = stored.record;
+        let outbound = match stored.deliveries {
+            None => Outbound::new(),
+            // Which deliveries were sent is not known after a crash: all may have been.
+            Some(seqs) if record.disconnected.is_none() => {
+                Outbound::resumed(*seqs.start(), seqs.end() + 1, seqs.end() + 1)
+            }
+            Some(seqs) => Outbound::resumed(*seqs.start(), seqs.end() + 1, record.sent_before),
+        };
+        let id = self.sessions.insert(client.clone(), outbound);
+        let subscriptions: Vec<_> = stored
+            .subscriptions
+            .iter()
+            .map(|(filter, subscription)| {
+                self.routes
+                    .subscribe(id, filter.as_view(), Granted::from(*subscription))
+            })
+            .collect();
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        session.subscriptions = subscriptions;
+        session.subscriptions.sort_unstable();
+        session.stored = true;
+        session.expiry_interval = record.expiry_interval;
+        session.disconnected = Some(record.disconnected.unwrap_or(now));
+        session.received = stored.received.into_iter().collect();
+        session.will = record.will.map(Box::new);
+        session.identity = record.identity;
+        if record.disconnected.is_none() {
+            out.change(Change::PutSession {
+                client,
+                record: session.record(),
+            });
+        }
+        let lost = session.disconnected.unwrap_or(now);
+        if session.will.is_some() {
+            self.deadlines.add(
+                lost.after_secs(session.will_delay()),
+                Deadline::WillDelay(id),
+            );
+        }
+        if session.expiry_interval < u32::MAX {
+            self.deadlines.add(
+                lost.after_secs(session.expiry_interval),
+                Deadline::SessionExpiry(id),
+            );
+        }
+        out.set_deadline(self.deadlines.next());
+    }
+
+    /// Takes over a retained message from the store.
+    pub fn restore_retained(&mut self, message: Arc<Message>, out: &mut Output) {
+        if let Some(expires) = message.expires {
+            self.deadlines
+                .add(expires, Deadline::RetainedExpiry(message.clone()));
+        }
+        self.retained.put(message);
+        out.set_deadline(self.deadlines.next());
+    }
+}

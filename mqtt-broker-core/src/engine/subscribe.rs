@@ -1,0 +1,193 @@
+//! SUBSCRIBE and UNSUBSCRIBE, and the retained messages that a new subscription brings.
+
+use std::num::NonZeroU32;
+
+use mqtt_codec::{
+    Packet, Properties, QoS, ReasonCode, ReasonCodes, RetainHandling, SubAck, Subscribe,
+    Subscription, UnsubAck, Unsubscribe, levels,
+};
+
+use super::output::{Output, Release};
+use super::{Engine, send};
+use crate::state::{ConnectionId, Cursor, FilterId, Granted, Replay, SessionId};
+use crate::store::{Change, SubscriptionRecord};
+use crate::{Instant, Violation};
+
+impl Engine {
+    pub(super) fn handle_subscribe(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        subscribe: &Subscribe<&[u8]>,
+        out: &mut Output,
+    ) -> Result<(), Violation> {
+        let Some(session) = self.connection_session(id) else {
+            return Ok(());
+        };
+        let identifier = subscribe
+            .properties
+            .subscription_identifiers()
+            .next()
+            .and_then(NonZeroU32::new);
+        // As if each came in a packet of its own. [MQTT-3.8.4-5] [MQTT-3.9.3-1]
+        let reasons: ReasonCodes = subscribe
+            .subscriptions
+            .iter()
+            .map(|subscription| self.subscribe(id, session, subscription, identifier, out))
+            .collect();
+        let packet = SubAck {
+            packet_id: subscribe.packet_id,
+            properties: Properties::default(),
+            reasons,
+        };
+        let release = self.release_for(session);
+        if let Some(connection) = self.connection_mut(id) {
+            send(connection, &Packet::SubAck(packet), release, out);
+        }
+        self.replay(now, session, out);
+        Ok(())
+    }
+
+    /// Makes one subscription.
+    fn subscribe(
+        &mut self,
+        id: ConnectionId,
+        session_id: SessionId,
+        subscription: Subscription<'_>,
+        identifier: Option<NonZeroU32>,
+        out: &mut Output,
+    ) -> ReasonCode {
+        let Subscription { filter, options } = subscription;
+        let (levels_max, subscriptions_max) = (
+            self.limits().topic_levels_max,
+            self.limits().subscriptions_max,
+        );
+        if levels(filter.filter()).count() > levels_max {
+            return ReasonCode::TopicFilterInvalid;
+        }
+        if !self
+            .connection_mut(id)
+            .is_some_and(|connection| connection.permissions.may_subscribe(filter))
+        {
+            return ReasonCode::NotAuthorized;
+        }
+        let Some(session) = self.sessions.get_mut(session_id) else {
+            return ReasonCode::UnspecifiedError;
+        };
+        if session.subscriptions.len() >= subscriptions_max {
+            return ReasonCode::QuotaExceeded;
+        }
+        let record = SubscriptionRecord {
+            options,
+            identifier,
+        };
+        let granted = Granted::from(record);
+        let filter_id = self.routes.subscribe(session_id, filter, granted);
+        let new = insert(&mut session.subscriptions, filter_id);
+        if session.stored {
+            let (client, filter) = (session.client.clone(), filter.to_bytes());
+            out.change(Change::PutSubscription {
+                client,
+                filter,
+                subscription: record,
+            });
+        }
+        let wanted = match options.retain_handling {
+            RetainHandling::Send => true,
+            RetainHandling::SendIfNew => new,
+            RetainHandling::DoNotSend => false,
+        };
+        // Shared subscriptions get no retained messages.
+        if wanted && filter.share_name().is_none() {
+            session.replays.push(Replay {
+                filter: filter.to_bytes(),
+                granted,
+                cursor: Cursor::default(),
+            });
+        }
+        match options.qos {
+            QoS::AtMostOnce => ReasonCode::Success,
+            QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
+            QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
+        }
+    }
+
+    pub(super) fn handle_unsubscribe(
+        &mut self,
+        id: ConnectionId,
+        unsubscribe: &Unsubscribe<&[u8]>,
+        out: &mut Output,
+    ) -> Result<(), Violation> {
+        let Some(session_id) = self.connection_session(id) else {
+            return Ok(());
+        };
+        let mut reasons = Vec::new();
+        for filter in unsubscribe.filters.iter() {
+            let Some(session) = self.sessions.get_mut(session_id) else {
+                return Ok(());
+            };
+            // [MQTT-3.10.4-1]
+            let ended = self
+                .routes
+                .find(filter)
+                .filter(|filter| self.routes.unsubscribe(session_id, *filter));
+            if let Some(filter_id) = ended {
+                remove(&mut session.subscriptions, filter_id);
+                session
+                    .replays
+                    .retain(|replay| replay.filter.as_bytes() != filter.as_bytes());
+                if session.stored {
+                    let (client, filter) = (session.client.clone(), filter.to_bytes());
+                    out.change(Change::DeleteSubscription { client, filter });
+                }
+            }
+            reasons.push(if ended.is_some() {
+                ReasonCode::Success
+            } else {
+                ReasonCode::NoSubscriptionExisted
+            });
+        }
+        let reasons = reasons.into_iter().collect();
+        let packet = UnsubAck {
+            packet_id: unsubscribe.packet_id,
+            properties: Properties::default(),
+            reasons,
+        };
+        let release = self.release_for(session_id);
+        if let Some(connection) = self.connection_mut(id) {
+            // [MQTT-3.10.4-5]
+            send(connection, &Packet::UnsubAck(packet), release, out);
+        }
+        Ok(())
+    }
+
+    /// When an answer about the state of a session may leave.
+    fn release_for(&self, session: SessionId) -> Release {
+        let stored = self
+            .sessions
+            .get(session)
+            .is_some_and(|session| session.stored);
+        if stored {
+            Release::AfterCommit
+        } else {
+            Release::Now
+        }
+    }
+}
+
+/// Inserts into a rising list; false if it is there.
+fn insert(filters: &mut Vec<FilterId>, filter: FilterId) -> bool {
+    match filters.binary_search(&filter) {
+        Ok(_) => false,
+        Err(at) => {
+            filters.insert(at, filter);
+            true
+        }
+    }
+}
+
+fn remove(filters: &mut Vec<FilterId>, filter: FilterId) {
+    if let Ok(at) = filters.binary_search(&filter) {
+        filters.remove(at);
+    }
+}

@@ -1,0 +1,125 @@
+//! An application message that outlives the packet it came in.
+
+use std::fmt;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use mqtt_codec::{Properties, PropertyOwner, QoS, TopicName};
+
+use crate::Instant;
+
+/// An application message: topic, properties and payload in one allocation of exactly their size,
+/// so that a small message never holds on to the large buffer it was read into.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Topic, then properties, then payload.
+    body: Bytes,
+    properties_len: u32,
+    topic_len: u16,
+    /// The quality of service it was published with.
+    pub qos: QoS,
+    /// True if it was published to be retained.
+    pub retain: bool,
+    /// When its lifetime ends, if it has one.
+    pub expires: Option<Instant>,
+}
+
+impl Message {
+    /// A message with a copy of `topic`, `properties` and `payload`.
+    ///
+    /// `properties` are those that are forwarded as they came: topic alias, message expiry interval
+    /// and subscription identifiers are not among them.
+    #[must_use]
+    pub fn new(topic: TopicName<&[u8]>, properties: Properties<&[u8]>, payload: &[u8]) -> Self {
+        let (topic, properties) = (topic.bytes(), properties.raw());
+        let mut body = BytesMut::with_capacity(topic.len() + properties.len() + payload.len());
+        body.put_slice(topic);
+        body.put_slice(properties);
+        body.put_slice(payload);
+        Self {
+            body: body.freeze(),
+            // Both fit: a topic name is at most 65,535 bytes, a packet at most 256 MiB.
+            properties_len: properties.len() as u32,
+            topic_len: topic.len() as u16,
+            qos: QoS::AtMostOnce,
+            retain: false,
+            expires: None,
+        }
+    }
+
+    /// The topic name's bytes.
+    #[must_use]
+    pub fn topic_bytes(&self) -> &[u8] {
+        self.body
+            .get(..usize::from(self.topic_len))
+            .unwrap_or_default()
+    }
+
+    /// The topic name. Costs a check of its bytes; [`Message::topic_bytes`] does not.
+    #[must_use]
+    pub fn topic(&self) -> TopicName {
+        // The constructor took a topic name, so this never fails.
+        TopicName::new(self.body.slice(..usize::from(self.topic_len)))
+            .unwrap_or_else(|_| unreachable!())
+    }
+
+    /// The property section to forward. Costs a check of its bytes; it is empty for most messages.
+    #[must_use]
+    pub fn properties(&self) -> Properties<&[u8]> {
+        Properties::decode(self.properties_bytes(), PropertyOwner::Publish).unwrap_or_default()
+    }
+
+    /// The bytes of the property section to forward.
+    #[must_use]
+    pub fn properties_bytes(&self) -> &[u8] {
+        self.body
+            .get(usize::from(self.topic_len)..self.payload_at())
+            .unwrap_or_default()
+    }
+
+    /// The payload.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        self.body.get(self.payload_at()..).unwrap_or_default()
+    }
+
+    /// The payload, sharing the message's memory.
+    #[must_use]
+    pub fn payload_bytes(&self) -> Bytes {
+        self.body.slice(self.payload_at()..)
+    }
+
+    /// Bytes of topic, properties and payload.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.body.len()
+    }
+
+    /// Never true: a topic has at least one character.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.body.is_empty()
+    }
+
+    /// True once its lifetime is over. `[MQTT-3.3.2-5]`
+    #[must_use]
+    pub fn is_expired(&self, now: Instant) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+
+    fn payload_at(&self) -> usize {
+        usize::from(self.topic_len) + self.properties_len as usize
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("topic", &String::from_utf8_lossy(self.topic_bytes()))
+            .field("payload", &self.payload().escape_ascii().to_string())
+            .field("qos", &self.qos)
+            .field("retain", &self.retain)
+            .field("properties", &self.properties())
+            .field("expires", &self.expires)
+            .finish()
+    }
+}

@@ -1,0 +1,350 @@
+//! The QoS 1 and 2 deliveries of one session: what is under way, and what waits.
+//!
+//! Every delivery has a sequence number, dense and rising, and its packet identifier is a function
+//! of that number. So there is no allocator of identifiers, sending writes nothing, and a delivery
+//! that is sent again, even after a crash, has the identifier it had.
+//!
+//! ```text
+//!   base            base + sent          base + window.len()          next_seq
+//!    | under way ....... | waits in memory .......... | waits in the store |
+//! ```
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use mqtt_codec::{PacketId, QoS};
+
+use crate::Message;
+use crate::store::Delivery;
+
+/// Packet identifiers there are.
+const PACKET_IDS: u64 = u16::MAX as u64;
+
+/// A delivery in memory.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) stage: Stage,
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    pub(crate) subscription_identifiers: Box<[u32]>,
+    /// Not kept once it is sent to a session that ends with its connection: it is never sent again.
+    pub(crate) message: Option<Arc<Message>>,
+}
+
+/// How far a delivery has come.
+///
+/// ```text
+///   Waiting --PUBLISH--> Sent --PUBACK--------------------> Done
+///                         '-----PUBREC--> Released --PUBCOMP--^
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Not sent on this connection.
+    Waiting,
+    /// PUBLISH has been sent.
+    Sent,
+    /// PUBREC has come: only PUBREL is sent, ever again.
+    Released,
+    /// Complete; behind one that is not.
+    Done,
+}
+
+/// A QoS 0 message that waits behind deliveries, so as not to overtake them.
+#[derive(Debug)]
+pub(crate) struct Trailing {
+    /// It is sent once all deliveries below this sequence number have been.
+    pub(crate) behind: u64,
+    pub(crate) message: Arc<Message>,
+    pub(crate) retain: bool,
+    pub(crate) subscription_identifiers: Box<[u32]>,
+}
+
+/// The outbound side of a session.
+#[derive(Debug)]
+pub(crate) struct Outbound {
+    /// Sequence number of the first slot of the window.
+    base: u64,
+    next_seq: u64,
+    window: VecDeque<Slot>,
+    /// How many slots at the front of the window have been sent on this connection, or are done.
+    sent: usize,
+    /// How many of those are not done.
+    in_flight: usize,
+    /// Deliveries below this sequence number may have been sent on an earlier connection.
+    sent_earlier: u64,
+    /// Bytes of the messages that wait in memory.
+    waiting_bytes: usize,
+    trailing: VecDeque<Trailing>,
+    /// While more is being read from the store: the sequence numbers below this are asked for.
+    loading: Option<u64>,
+}
+
+impl Outbound {
+    /// The outbound side of a new session.
+    pub(crate) const fn new() -> Self {
+        Self::resumed(1, 1, 1)
+    }
+
+    /// That of a session whose deliveries are in the store.
+    pub(crate) const fn resumed(base: u64, next_seq: u64, sent_earlier: u64) -> Self {
+        Self {
+            base,
+            next_seq,
+            window: VecDeque::new(),
+            sent: 0,
+            in_flight: 0,
+            sent_earlier,
+            waiting_bytes: 0,
+            trailing: VecDeque::new(),
+            loading: None,
+        }
+    }
+
+    /// Forgets what is in memory, since the connection is gone: it comes from the store again.
+    pub(crate) fn disconnect(&mut self) {
+        *self = Self::resumed(self.base, self.next_seq, self.sent_before());
+    }
+
+    /// Deliveries below this sequence number have been sent.
+    pub(crate) fn sent_before(&self) -> u64 {
+        self.sent_earlier.max(self.base + self.sent as u64)
+    }
+
+    pub(crate) const fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
+    /// How many deliveries have not been sent.
+    pub(crate) const fn waiting(&self) -> u64 {
+        self.next_seq - self.base - self.sent as u64
+    }
+
+    /// Bytes of messages that wait in memory.
+    pub(crate) const fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
+    }
+
+    /// How many deliveries wait in memory.
+    pub(crate) fn waiting_here(&self) -> usize {
+        self.window.len() - self.sent
+    }
+
+    /// True if the store has deliveries that memory has not.
+    pub(crate) fn has_more_stored(&self) -> bool {
+        self.base + (self.window.len() as u64) < self.next_seq
+    }
+
+    /// The last sequence number in memory: what is loaded next comes after it.
+    pub(crate) fn last_here(&self) -> u64 {
+        self.base + self.window.len() as u64 - 1
+    }
+
+    /// True if nothing waits, so that a new message can be sent at once.
+    pub(crate) fn is_clear(&self) -> bool {
+        self.waiting() == 0 && self.trailing.is_empty()
+    }
+
+    /// True if one more delivery may be under way. The window never spans more deliveries than
+    /// there are packet identifiers.
+    pub(crate) const fn may_send(&self, receive_maximum: u16) -> bool {
+        self.in_flight < receive_maximum as usize && (self.sent as u64) < PACKET_IDS
+    }
+
+    /// Takes the next sequence number for a delivery that only the store holds.
+    pub(crate) fn push_stored(&mut self) -> u64 {
+        self.next_seq += 1;
+        self.next_seq - 1
+    }
+
+    /// Takes the next sequence number for a delivery that waits in memory.
+    pub(crate) fn push_waiting(&mut self, slot: Slot) -> u64 {
+        debug_assert!(
+            !self.has_more_stored(),
+            "memory holds an unbroken part of the queue"
+        );
+        self.waiting_bytes += slot.bytes();
+        self.window.push_back(slot);
+        self.push_stored()
+    }
+
+    /// Takes the next sequence number for a delivery that is sent at once.
+    pub(crate) fn push_sent(&mut self, slot: Slot) -> u64 {
+        debug_assert!(self.is_clear(), "nothing overtakes what waits");
+        self.window.push_back(slot);
+        self.sent += 1;
+        self.in_flight += 1;
+        self.push_stored()
+    }
+
+    /// Lets a QoS 0 message wait behind the deliveries there are.
+    pub(crate) fn push_trailing(
+        &mut self,
+        message: Arc<Message>,
+        retain: bool,
+        subscription_identifiers: Box<[u32]>,
+    ) {
+        self.waiting_bytes += message.len();
+        self.trailing.push_back(Trailing {
+            behind: self.next_seq,
+            message,
+            retain,
+            subscription_identifiers,
+        });
+    }
+
+    /// How many QoS 0 messages wait.
+    pub(crate) fn trailing_len(&self) -> usize {
+        self.trailing.len()
+    }
+
+    /// The QoS 0 message whose turn it is.
+    pub(crate) fn pop_trailing(&mut self) -> Option<Trailing> {
+        let next = self.base + self.sent as u64;
+        let trailing = self
+            .trailing
+            .pop_front_if(|trailing| trailing.behind <= next)?;
+        self.waiting_bytes -= trailing.message.len();
+        Some(trailing)
+    }
+
+    /// The next delivery to send, with its sequence number.
+    pub(crate) fn next_waiting(&mut self) -> Option<(u64, &mut Slot)> {
+        let seq = self.base + self.sent as u64;
+        self.window.get_mut(self.sent).map(|slot| (seq, slot))
+    }
+
+    /// True if a delivery may have been sent on an earlier connection.
+    pub(crate) const fn was_sent_earlier(&self, seq: u64) -> bool {
+        seq < self.sent_earlier
+    }
+
+    /// Moves on behind the next delivery, which is now in this stage. `keep`: its message may have
+    /// to be sent again.
+    pub(crate) fn advance(&mut self, stage: Stage, keep: bool) {
+        if let Some(slot) = self.window.get_mut(self.sent) {
+            if slot.stage != Stage::Done {
+                self.waiting_bytes -= slot.bytes();
+            }
+            slot.stage = stage;
+            if !keep {
+                slot.message = None;
+            }
+            self.sent += 1;
+            if stage != Stage::Done {
+                self.in_flight += 1;
+            }
+            self.trim();
+        }
+    }
+
+    /// Notes that what comes after [`Outbound::last_here`] is being read; false if it already is.
+    pub(crate) fn start_loading(&mut self) -> bool {
+        let idle = self.loading.is_none();
+        self.loading.get_or_insert(self.next_seq);
+        idle
+    }
+
+    /// Adds deliveries that were read from the store, those after `after`. Gaps are deliveries that
+    /// are done. `complete`: there were no more when they were asked for.
+    pub(crate) fn loaded(&mut self, after: u64, deliveries: Vec<(u64, Delivery)>, complete: bool) {
+        let Some(requested) = self.loading.filter(|_| after == self.last_here()) else {
+            // An earlier connection asked.
+            return;
+        };
+        self.loading = None;
+        for (seq, delivery) in deliveries {
+            self.fill_done(seq);
+            let stage = if delivery.released {
+                Stage::Released
+            } else {
+                Stage::Waiting
+            };
+            let slot = Slot {
+                stage,
+                qos: delivery.qos,
+                retain: delivery.retain,
+                subscription_identifiers: delivery.subscription_identifiers,
+                message: Some(delivery.message),
+            };
+            self.waiting_bytes += slot.bytes();
+            self.window.push_back(slot);
+        }
+        if complete {
+            self.fill_done(requested);
+        }
+        self.trim();
+    }
+
+    fn fill_done(&mut self, before: u64) {
+        while self.base + (self.window.len() as u64) < before {
+            self.window.push_back(Slot::done());
+        }
+    }
+
+    /// The slot of a packet identifier that is under way, with its sequence number.
+    pub(crate) fn find(&self, id: PacketId) -> Option<(u64, &Slot)> {
+        let offset =
+            (u64::from(id.get()) + PACKET_IDS - u64::from(packet_id(self.base).get())) % PACKET_IDS;
+        let slot = self
+            .window
+            .get(offset as usize)
+            .filter(|_| (offset as usize) < self.sent)?;
+        Some((self.base + offset, slot))
+    }
+
+    /// Puts the delivery into the stage after PUBREC.
+    pub(crate) fn release(&mut self, seq: u64) {
+        if let Some(slot) = self.window.get_mut((seq - self.base) as usize) {
+            slot.stage = Stage::Released;
+            slot.message = None;
+        }
+    }
+
+    /// Completes a delivery that is under way.
+    pub(crate) fn complete(&mut self, seq: u64) {
+        if let Some(slot) = self.window.get_mut((seq - self.base) as usize) {
+            slot.stage = Stage::Done;
+            slot.message = None;
+            self.in_flight -= 1;
+            self.trim();
+        }
+    }
+
+    /// Drops what is done from the front. What is done but not passed yet, as a gap that was
+    /// loaded, is passed here.
+    fn trim(&mut self) {
+        while let Some(slot) = self.window.front()
+            && slot.stage == Stage::Done
+        {
+            self.window.pop_front();
+            self.base += 1;
+            self.sent = self.sent.saturating_sub(1);
+        }
+        if self.window.is_empty() && self.window.capacity() > 64 {
+            self.window = VecDeque::new();
+        }
+    }
+}
+
+/// The packet identifier of a sequence number.
+pub(crate) fn packet_id(seq: u64) -> PacketId {
+    let number = 1 + seq.wrapping_sub(1) % PACKET_IDS;
+    // From 1 to 65,535 by the line above.
+    PacketId::new(number as u16).unwrap_or_else(|| unreachable!())
+}
+
+impl Slot {
+    fn done() -> Self {
+        Self {
+            stage: Stage::Done,
+            qos: QoS::AtLeastOnce,
+            retain: false,
+            subscription_identifiers: Box::default(),
+            message: None,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.message.as_ref().map_or(0, |message| message.len())
+    }
+}

@@ -1,0 +1,186 @@
+//! Retained messages, in the order of their topics.
+//!
+//! In that order all topics below `a/` are neighbours, so a filter's matches are found by seeking:
+//! past a level that cannot match, to the next that can.
+
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use mqtt_codec::{TopicFilter, levels};
+
+use crate::Message;
+
+/// A retained message, ordered by its topic.
+#[derive(Debug)]
+struct Entry(Arc<Message>);
+
+/// All retained messages.
+#[derive(Debug, Default)]
+pub(crate) struct Retained(BTreeSet<Entry>);
+
+/// How far a replay has come. It stays valid whatever changes meanwhile.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Cursor {
+    /// Nothing has been looked at.
+    #[default]
+    Start,
+    /// All before this topic has been looked at.
+    From(Box<[u8]>),
+    /// All after this topic is still to be looked at.
+    After(Box<[u8]>),
+    /// There is no more.
+    End,
+}
+
+impl Retained {
+    /// Makes `message` the retained message of its topic. `[MQTT-3.3.1-5]`
+    pub(crate) fn put(&mut self, message: Arc<Message>) {
+        self.0.replace(Entry(message));
+    }
+
+    /// Removes the retained message of a topic; false if there was none. `[MQTT-3.3.1-6]`
+    pub(crate) fn remove(&mut self, topic: &[u8]) -> bool {
+        self.0.remove(topic)
+    }
+
+    pub(crate) fn get(&self, topic: &[u8]) -> Option<&Arc<Message>> {
+        self.0.get(topic).map(|entry| &entry.0)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The next retained message that matches `filter`, moving `cursor` past it.
+    ///
+    /// Looks at no more than `budget` topics, and takes what it looked at off it: with nothing
+    /// left, `None` does not mean the end.
+    pub(crate) fn next(
+        &self,
+        filter: &TopicFilter,
+        cursor: &mut Cursor,
+        budget: &mut usize,
+    ) -> Option<Arc<Message>> {
+        if !filter.has_wildcard() {
+            let first = std::mem::replace(cursor, Cursor::End) == Cursor::Start;
+            return first.then(|| self.get(filter.filter()).cloned()).flatten();
+        }
+        while *budget > 0 && *cursor != Cursor::End {
+            *budget -= 1;
+            let Some(entry) = self.seek(cursor) else {
+                *cursor = Cursor::End;
+                break;
+            };
+            let topic = entry.0.topic_bytes();
+            match compare(filter.filter(), topic) {
+                Match::Yes => {
+                    *cursor = Cursor::After(topic.into());
+                    return Some(entry.0.clone());
+                }
+                Match::SeekTo(next) => *cursor = Cursor::From(next.into()),
+                Match::Next => *cursor = Cursor::After(topic.into()),
+                Match::End => *cursor = Cursor::End,
+            }
+        }
+        None
+    }
+
+    fn seek(&self, cursor: &Cursor) -> Option<&Entry> {
+        let from: Bound<&[u8]> = match cursor {
+            Cursor::Start => Bound::Unbounded,
+            Cursor::From(topic) => Bound::Included(topic),
+            Cursor::After(topic) => Bound::Excluded(topic),
+            Cursor::End => return None,
+        };
+        self.0.range::<[u8], _>((from, Bound::Unbounded)).next()
+    }
+}
+
+/// How a topic relates to a filter.
+#[derive(Debug, PartialEq, Eq)]
+enum Match {
+    Yes,
+    /// It does not match; nor does anything before this.
+    SeekTo(Vec<u8>),
+    /// It does not match; the one behind it may.
+    Next,
+    /// It does not match; nor does anything behind it.
+    End,
+}
+
+/// Compares level by level; a topic that does not match says where the next one may be.
+fn compare(filter: &[u8], topic: &[u8]) -> Match {
+    // [MQTT-4.7.2-1]
+    if topic.starts_with(b"$") && matches!(filter.first(), Some(b'+' | b'#')) {
+        return Match::SeekTo(vec![b'$' + 1]);
+    }
+    let mut rest = Some(topic);
+    // Where the level ends that the last `+` stands for.
+    let mut plus_end = None;
+    let mut wanted_levels = levels(filter).peekable();
+    while let Some(wanted) = wanted_levels.next() {
+        if wanted == b"#" {
+            return Match::Yes;
+        }
+        // The topic ends above the filter.
+        let Some(here) = rest else { return Match::Next };
+        let level = levels(here).next().unwrap_or_default();
+        let start = topic.len() - here.len();
+        if wanted == b"+" {
+            plus_end = Some(start + level.len());
+        } else if wanted != level {
+            let mut target = [topic.get(..start).unwrap_or_default(), wanted].concat();
+            if *target <= *topic && wanted_levels.peek().is_some() {
+                // Texts that go on with a character before the slash come between.
+                target.push(b'/');
+            }
+            return if *target > *topic {
+                Match::SeekTo(target)
+            } else {
+                behind(topic, plus_end)
+            };
+        }
+        rest = here.get(level.len() + 1..);
+    }
+    match rest {
+        None => Match::Yes,
+        Some(below) => behind(topic, plus_end.and(Some(topic.len() - below.len() - 1))),
+    }
+}
+
+/// Where topics begin that are behind all those below the level that ends there.
+fn behind(topic: &[u8], level_end: Option<usize>) -> Match {
+    match level_end.and_then(|end| topic.get(..end)) {
+        Some(level) => Match::SeekTo([level, &[b'/' + 1]].concat()),
+        None => Match::End,
+    }
+}
+
+impl Borrow<[u8]> for Entry {
+    fn borrow(&self) -> &[u8] {
+        self.0.topic_bytes()
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.topic_bytes() == other.0.topic_bytes()
+    }
+}
+
+impl Eq for Entry {}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.topic_bytes().cmp(other.0.topic_bytes())
+    }
+}

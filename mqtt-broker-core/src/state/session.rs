@@ -1,0 +1,144 @@
+//! Sessions: what the broker remembers of a client, connected or not.
+
+use hashbrown::{HashSet, HashTable};
+use mqtt_codec::{PacketId, TopicFilter};
+use slab::Slab;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use super::routes::FilterId;
+use super::{ConnectionId, Cursor, Granted, Outbound};
+use crate::store::{SessionRecord, WillRecord};
+use crate::{ClientId, Instant};
+
+/// Names a session of an engine; never used again for another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId {
+    pub(crate) index: u32,
+    pub(crate) epoch: u32,
+}
+
+/// A session.
+pub(crate) struct Session {
+    pub(crate) client: ClientId,
+    pub(crate) epoch: u32,
+    /// True if the store knows it: it was made to outlive its connection.
+    pub(crate) stored: bool,
+    /// Seconds that it outlives its connection; `u32::MAX`: for ever.
+    pub(crate) expiry_interval: u32,
+    pub(crate) connection: Option<ConnectionId>,
+    pub(crate) disconnected: Option<Instant>,
+    /// Rising, so that a client with very many can find one.
+    pub(crate) subscriptions: Vec<FilterId>,
+    pub(crate) outbound: Outbound,
+    /// QoS 2 messages taken from the client and not yet released.
+    pub(crate) received: HashSet<PacketId, foldhash::fast::RandomState>,
+    pub(crate) will: Option<Box<WillRecord>>,
+    /// Retained messages that are still to be sent for new subscriptions, oldest first.
+    pub(crate) replays: Vec<Replay>,
+    pub(crate) identity: Option<Arc<str>>,
+}
+
+/// Retained messages that are being sent for a new subscription.
+#[derive(Debug)]
+pub(crate) struct Replay {
+    pub(crate) filter: TopicFilter,
+    pub(crate) granted: Granted,
+    pub(crate) cursor: Cursor,
+}
+
+impl Session {
+    /// Seconds between the loss of the connection and the will; the end of the session comes first.
+    pub(crate) fn will_delay(&self) -> u32 {
+        self.will
+            .as_ref()
+            .map_or(0, |will| will.delay_interval.min(self.expiry_interval))
+    }
+
+    pub(crate) fn record(&self) -> SessionRecord {
+        SessionRecord {
+            expiry_interval: self.expiry_interval,
+            disconnected: self.disconnected,
+            sent_before: self.outbound.sent_before(),
+            will: self.will.as_deref().cloned(),
+            identity: self.identity.clone(),
+        }
+    }
+}
+
+/// All sessions, by number and by client identifier.
+#[derive(Default)]
+pub(crate) struct Sessions {
+    slab: Slab<Session>,
+    by_client: HashTable<u32>,
+    hasher: foldhash::fast::RandomState,
+    next_epoch: u32,
+}
+
+impl Sessions {
+    pub(crate) fn find(&self, client: &str) -> Option<SessionId> {
+        let hash = self.hasher.hash_one(client);
+        let index = *self.by_client.find(hash, |index| {
+            self.slab
+                .get(*index as usize)
+                .is_some_and(|session| session.client.as_str() == client)
+        })?;
+        let epoch = self.slab.get(index as usize)?.epoch;
+        Some(SessionId { index, epoch })
+    }
+
+    pub(crate) fn get(&self, id: SessionId) -> Option<&Session> {
+        self.slab
+            .get(id.index as usize)
+            .filter(|session| session.epoch == id.epoch)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.slab
+            .get_mut(id.index as usize)
+            .filter(|session| session.epoch == id.epoch)
+    }
+
+    /// A new session of a client that has none.
+    pub(crate) fn insert(&mut self, client: ClientId, outbound: Outbound) -> SessionId {
+        self.next_epoch = self.next_epoch.wrapping_add(1);
+        let epoch = self.next_epoch;
+        let hash = self.hasher.hash_one(client.as_str());
+        let index = self.slab.insert(Session {
+            client,
+            epoch,
+            stored: false,
+            expiry_interval: 0,
+            connection: None,
+            disconnected: None,
+            subscriptions: Vec::new(),
+            outbound,
+            received: HashSet::default(),
+            will: None,
+            replays: Vec::new(),
+            identity: None,
+        });
+        // More sessions than fit a u32 do not fit memory either.
+        let index = index as u32;
+        self.by_client.insert_unique(hash, index, |index| {
+            self.slab
+                .get(*index as usize)
+                .map_or(0, |session| self.hasher.hash_one(session.client.as_str()))
+        });
+        SessionId { index, epoch }
+    }
+
+    pub(crate) fn remove(&mut self, id: SessionId) -> Option<Session> {
+        self.get(id)?;
+        let session = self.slab.remove(id.index as usize);
+        let hash = self.hasher.hash_one(session.client.as_str());
+        if let Ok(entry) = self.by_client.find_entry(hash, |index| *index == id.index) {
+            entry.remove();
+        }
+        Some(session)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slab.len()
+    }
+}

@@ -1,0 +1,134 @@
+//! What changes in a store, and what it hands back.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use mqtt_codec::{PacketId, QoS, SubscriptionOptions, TopicFilter, TopicName};
+
+use crate::{ClientId, Instant, Message};
+
+/// Changes that are applied together or not at all.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// The changes, in the order in which they are to be applied.
+    pub changes: Vec<Change>,
+}
+
+/// One change of the state that outlives a connection.
+///
+/// All but `PutSession` name a session that is there. `DeleteSession` takes everything of the
+/// session with it.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(
+    missing_docs,
+    reason = "the fields are what the variants put or delete"
+)]
+pub enum Change {
+    /// A session is new, or its record has changed.
+    PutSession {
+        client: ClientId,
+        record: SessionRecord,
+    },
+    /// A session has ended.
+    DeleteSession { client: ClientId },
+    /// A subscription is new, or has been replaced.
+    PutSubscription {
+        client: ClientId,
+        filter: TopicFilter,
+        subscription: SubscriptionRecord,
+    },
+    /// A subscription has ended.
+    DeleteSubscription {
+        client: ClientId,
+        filter: TopicFilter,
+    },
+    /// A message waits for the session under the next sequence number.
+    PutDelivery {
+        client: ClientId,
+        seq: u64,
+        delivery: Delivery,
+    },
+    /// PUBREC has come: the message of this delivery is never sent again, only its PUBREL.
+    ReleaseDelivery { client: ClientId, seq: u64 },
+    /// The delivery is complete.
+    DeleteDelivery { client: ClientId, seq: u64 },
+    /// A QoS 2 message with this packet identifier was taken from the client.
+    PutReceived {
+        client: ClientId,
+        packet_id: PacketId,
+    },
+    /// The client has released the packet identifier.
+    DeleteReceived {
+        client: ClientId,
+        packet_id: PacketId,
+    },
+    /// The retained message of its topic.
+    PutRetained { message: Arc<Message> },
+    /// The topic has no retained message any more.
+    DeleteRetained { topic: TopicName },
+}
+
+/// What is kept of a session itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SessionRecord {
+    /// Seconds that the session outlives its connection; `u32::MAX`: for ever.
+    pub expiry_interval: u32,
+    /// When the connection was lost; `None` while there is one.
+    pub disconnected: Option<Instant>,
+    /// Deliveries below this sequence number have been sent at least once. Exact where
+    /// `disconnected` is set.
+    pub sent_before: u64,
+    /// The will that is yet to be published.
+    pub will: Option<WillRecord>,
+    /// Who the session belongs to, if the authority has said so.
+    pub identity: Option<Arc<str>>,
+}
+
+/// A will that is yet to be published.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WillRecord {
+    /// What is published.
+    pub message: Arc<Message>,
+    /// Seconds between the loss of the connection and its publication.
+    pub delay_interval: u32,
+    /// Seconds of its lifetime, counted from its publication.
+    pub message_expiry_interval: Option<u32>,
+}
+
+/// How messages are sent for a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SubscriptionRecord {
+    /// The options it was made with.
+    pub options: SubscriptionOptions,
+    /// Its subscription identifier.
+    pub identifier: Option<NonZeroU32>,
+}
+
+/// A QoS 1 or QoS 2 message on its way to a session.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Delivery {
+    /// The message. One `Arc` serves all deliveries of a message within a batch: a store may keep
+    /// it once.
+    pub message: Arc<Message>,
+    /// The QoS it is delivered with: 1 or 2.
+    pub qos: QoS,
+    /// The retain flag it is delivered with.
+    pub retain: bool,
+    /// The subscription identifiers it is delivered with.
+    pub subscription_identifiers: Box<[u32]>,
+    /// True once PUBREC has come.
+    pub released: bool,
+}
+
+/// A session as a store hands it back. Its deliveries are read apart, a page at a time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StoredSession {
+    /// The session itself.
+    pub record: SessionRecord,
+    /// Its subscriptions, in the order of their filters' bytes.
+    pub subscriptions: Vec<(TopicFilter, SubscriptionRecord)>,
+    /// Packet identifiers of QoS 2 messages taken and not yet released, rising.
+    pub received: Vec<PacketId>,
+    /// The lowest and the highest sequence number of its deliveries, if it has any.
+    pub deliveries: Option<std::ops::RangeInclusive<u64>>,
+}

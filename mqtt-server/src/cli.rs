@@ -1,0 +1,58 @@
+//! The command line.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use tracing::level_filters::LevelFilter;
+
+/// A small and fast MQTT server for 3.1, 3.1.1 and 5.0.
+#[derive(Debug, Parser)]
+#[command(name = "mqttd", version, max_term_width = 100)]
+pub(crate) struct Arguments {
+    /// Address to listen on for MQTT over TCP; may be given several times. Port 0: any free port.
+    ///
+    /// Everybody who can reach the address may connect, publish and subscribe.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:1883", value_parser = address)]
+    pub(crate) listen: Vec<String>,
+
+    /// How much to log to stderr: off, error, warn, info, debug or trace.
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    pub(crate) log: LevelFilter,
+}
+
+/// The arguments of this process; or, after help, version or one line about what is wrong with
+/// them, the code to exit with.
+pub(crate) fn parse() -> Result<Arguments, ExitCode> {
+    Arguments::try_parse().map_err(|error| {
+        if matches!(
+            error.kind(),
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+        ) {
+            // Who closes our stdout has read enough.
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        complain(error.to_string().lines().next().unwrap_or_default());
+        ExitCode::from(2)
+    })
+}
+
+#[allow(clippy::print_stderr, reason = "there is no log yet")]
+fn complain(line: &str) {
+    eprintln!(
+        "mqttd: {} (see mqttd --help)",
+        line.trim_start_matches("error: ")
+    );
+}
+
+/// Checks the form of an address; whether it exists shows when it is bound.
+fn address(text: &str) -> Result<String, String> {
+    let form = "expected HOST:PORT, for example 127.0.0.1:1883 or [::1]:1883";
+    let (host, port) = text.rsplit_once(':').ok_or(form)?;
+    let bare_ipv6 = host.contains(':') && !(host.starts_with('[') && host.ends_with(']'));
+    if host.is_empty() || bare_ipv6 || port.parse::<u16>().is_err() {
+        return Err(form.to_owned());
+    }
+    Ok(text.to_owned())
+}

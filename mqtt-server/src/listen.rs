@@ -1,0 +1,123 @@
+//! TCP listeners.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use mqtt_broker_core::{Listener, Stream, Transport};
+use socket2::{Domain, Protocol, Socket, Type};
+use tracing::warn;
+
+/// Connections that may wait to be accepted: a fleet that comes back at once.
+const BACKLOG: i32 = 4096;
+/// How long accepting pauses when the system has run out of something.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A TCP socket that listens.
+pub(crate) struct TcpListener {
+    listener: tokio::net::TcpListener,
+    address: SocketAddr,
+}
+
+/// Binds all addresses that the texts stand for, or none.
+///
+/// # Errors
+/// One line that names the address and what is wrong.
+pub(crate) fn bind_all(texts: &[String]) -> Result<Vec<TcpListener>, String> {
+    let mut listeners = Vec::new();
+    for text in texts {
+        let addresses = text
+            .to_socket_addrs()
+            .map_err(|cause| format!("cannot listen on {text}: {cause}"))?;
+        for address in addresses {
+            listeners.push(
+                bind(address)
+                    .map_err(|cause| format!("cannot listen on {address}: {}", explain(&cause)))?,
+            );
+        }
+    }
+    Ok(listeners)
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // 0.0.0.0 can be listened on beside [::].
+        socket.set_only_v6(true)?;
+    }
+    // Connections inherit both: small packets leave at once, and peers that have vanished are found
+    // even without a keep alive of MQTT.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_keepalive(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    let listener = tokio::net::TcpListener::from_std(socket.into())?;
+    let address = listener.local_addr()?;
+    Ok(TcpListener { listener, address })
+}
+
+fn explain(cause: &io::Error) -> String {
+    if cause.kind() == io::ErrorKind::AddrInUse {
+        "another program listens there".to_owned()
+    } else {
+        cause.to_string()
+    }
+}
+
+impl TcpListener {
+    /// The address that is listened on.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+#[async_trait]
+impl Listener for TcpListener {
+    async fn accept(&mut self) -> io::Result<Box<dyn Transport>> {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, peer)) => return Ok(Box::new(Stream::new(stream, peer))),
+                // That client has gone again.
+                Err(cause) if cause.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(cause) if is_shortage(&cause) => {
+                    warn!("cannot accept a connection: {cause}");
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(cause) => return Err(cause),
+            }
+        }
+    }
+}
+
+/// True if the system has run out of files or memory, which passes.
+fn is_shortage(cause: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    shortages
+        .iter()
+        .any(|errno| cause.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn connections_send_at_once_and_are_probed() {
+        let mut listener = bind_all(&["127.0.0.1:0".to_owned()]).unwrap().remove(0);
+        let _client = tokio::net::TcpStream::connect(listener.address())
+            .await
+            .unwrap();
+        let (stream, _) = listener.listener.accept().await.unwrap();
+        assert!(stream.nodelay().unwrap());
+        assert!(socket2::SockRef::from(&stream).keepalive().unwrap());
+        drop(listener.accept());
+    }
+}

@@ -1,0 +1,93 @@
+//! `mqttd`: a broker with its listeners, its log, and its end.
+
+mod cli;
+mod listen;
+mod open_files;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mqtt_broker_core::{Broker, Limits};
+use mqtt_store_memory::MemoryStore;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{error, info, warn};
+
+use crate::cli::Arguments;
+use crate::listen::TcpListener;
+
+/// How long clients get to take what was sent to them when the server ends.
+const DRAIN: Duration = Duration::from_secs(10);
+
+fn main() -> ExitCode {
+    let arguments = match cli::parse() {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_max_level(arguments.log)
+        .with_target(false)
+        .init();
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(cause) => {
+            error!("cannot start: {cause}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(&arguments)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            error!("{problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the server until it is told to end. An error is one line for the person who started it.
+async fn run(arguments: &Arguments) -> Result<(), String> {
+    let mut terminate = signal(SignalKind::terminate())
+        .map_err(|cause| format!("cannot handle signals: {cause}"))?;
+    let mut interrupt = signal(SignalKind::interrupt())
+        .map_err(|cause| format!("cannot handle signals: {cause}"))?;
+    open_files::raise_limit();
+    // All are bound before anything is served: a wanted listener that fails fails the start.
+    let listeners = listen::bind_all(&arguments.listen)?;
+    let store = Arc::new(MemoryStore::default());
+    let broker = Broker::builder(store)
+        .limits(Limits::default())
+        .build()
+        .await
+        .map_err(|cause| cause.to_string())?;
+    info!(
+        "mqttd {} keeps its state in memory: sessions and retained messages end with it",
+        env!("CARGO_PKG_VERSION")
+    );
+    for listener in listeners {
+        tokio::spawn(serve(broker.clone(), listener));
+    }
+    tokio::select! {
+        _ = terminate.recv() => info!("SIGTERM: shutting down"),
+        _ = interrupt.recv() => info!("SIGINT: shutting down"),
+        cause = broker.failed() => return Err(cause.to_string()),
+    }
+    tokio::select! {
+        ended = broker.shutdown(DRAIN) => ended.map_err(|cause| cause.to_string()),
+        _ = terminate.recv() => Err("SIGTERM again: not waiting for clients".to_owned()),
+        _ = interrupt.recv() => Err("SIGINT again: not waiting for clients".to_owned()),
+    }
+}
+
+async fn serve(broker: Broker, listener: TcpListener) {
+    let address = listener.address();
+    info!("listening on {address}");
+    if let Err(cause) = broker.serve(listener).await {
+        warn!("no longer listening on {address}: {cause}");
+    }
+}
