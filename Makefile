@@ -1,0 +1,124 @@
+# Every way into the project. `make` lists them, and `make test` is all that must pass.
+# Each target installs the tools it needs, below the target directory of cargo.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
+TOOLS := $(TARGET_DIR)/tools
+INTEROP := $(TARGET_DIR)/interop
+export PATH := $(PATH):$(TOOLS)/bin
+
+# What can be set on the command line, as in `make fuzz TARGET=decode SECONDS=600`.
+ARGS =
+TARGET = all
+SECONDS = 60
+SEEDS = 1000
+# They are for this file alone: TARGET, for one, means something else to build scripts.
+unexport ARGS TARGET SECONDS SEEDS
+
+# A processor without an operating system: what builds for it needs neither.
+BARE := thumbv7em-none-eabi
+
+step = @printf '\n== %s ==\n' '$(1)'
+
+.PHONY: help
+help: ## lists the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: cargo
+cargo:
+	@command -v cargo >/dev/null || { echo 'cargo is missing. Install Rust 1.95 or later, as described at https://rustup.rs.' >&2; exit 1; }
+
+.PHONY: run
+run: cargo ## runs the server on 127.0.0.1:1883; ARGS="--help" tells what it can do
+	@cargo run --release -p mqtt-server --bin mqttd -- $(ARGS)
+
+.PHONY: test
+test: fmt clippy units doc bare interop ## everything that must pass
+
+.PHONY: lint
+lint: fmt clippy lines deny ## the checks that run nothing: format, clippy, file length, licences
+
+.PHONY: fmt
+fmt: cargo
+	$(call step,Format)
+	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
+
+.PHONY: clippy
+clippy: cargo
+	$(call step,Clippy)
+	cargo clippy --workspace --all-targets -- -D warnings
+
+.PHONY: units
+units: cargo ## the tests written in Rust: unit, property, scenario, simulation, corpus, examples
+	$(call step,Rust tests)
+	cargo test --workspace
+
+.PHONY: doc
+doc: cargo ## the documentation of the crates
+	$(call step,Documentation)
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
+
+.PHONY: bare
+bare: cargo
+	$(call step,The codec without an operating system)
+	@if [ -d "$$(rustc --print target-libdir --target $(BARE))" ]; then \
+		cargo build -p mqtt-codec --no-default-features --target $(BARE); \
+	else \
+		echo 'Skipped: the target $(BARE) is not installed.'; \
+	fi
+
+.PHONY: interop
+interop: cargo ## real clients against the server; ARGS="-k will" selects, BROKER=host:port tests another broker
+	$(call step,Interoperation)
+	interop/setup.sh '$(INTEROP)'
+	$(if $(BROKER),,cargo build --release -p mqtt-server)
+	@MQTTD="$${MQTTD:-$(TARGET_DIR)/release/mqttd}" NODE_PATH='$(INTEROP)/node/node_modules' PYTHONDONTWRITEBYTECODE=1 \
+		'$(INTEROP)/python/bin/python' -m pytest interop $(ARGS)
+
+.PHONY: lines
+lines:
+	$(call step,Length of files)
+	@find . -name '*.rs' -not -path './target/*' -not -path '*/tests/*' -not -path '*/benches/*' -not -path './fuzz/*' -print0 | \
+		xargs -0 -r awk 'FNR == 1 { tests = 0 } /^#\[cfg\(test\)\]/ { tests = 1 } !tests { lines[FILENAME]++ } \
+			END { for (file in lines) if (lines[file] > 500) { print file ": " lines[file] " lines, 500 are allowed"; long = 1 } exit long }'
+
+.PHONY: deny
+deny: cargo
+	$(call step,Dependencies)
+	command -v cargo-deny >/dev/null || cargo install cargo-deny --locked --root '$(TOOLS)'
+	cargo deny check bans licenses sources
+
+.PHONY: advisories
+advisories: cargo ## known weaknesses of the dependencies; fetches the list of them
+	command -v cargo-deny >/dev/null || cargo install cargo-deny --locked --root '$(TOOLS)'
+	cargo deny check advisories
+
+.PHONY: bench
+bench: cargo ## the benchmarks; ARGS="codec" selects
+	cargo bench -p benches -- $(ARGS)
+
+.PHONY: simulate
+simulate: cargo ## the simulation with more seeds than in the tests: SEEDS=1000
+	SIMULATE_SEEDS=$(SEEDS) cargo test --release -p mqtt-broker-core --test simulate -- --nocapture
+
+# What a run finds goes below the target directory; an input worth keeping is added to fuzz/corpus by hand.
+.PHONY: fuzz
+fuzz: cargo ## the fuzz targets: TARGET=all SECONDS=60
+	command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked --root '$(TOOLS)'
+	@targets='$(TARGET)'; \
+	if [ "$$targets" = all ]; then targets=$$(cargo fuzz list); fi; \
+	for target in $$targets; do \
+		printf '\n== Fuzz %s ==\n' "$$target"; \
+		mkdir -p "$(TARGET_DIR)/corpus/$$target" "fuzz/corpus/$$target"; \
+		cargo fuzz run --sanitizer none "$$target" "$(TARGET_DIR)/corpus/$$target" "fuzz/corpus/$$target" -- -max_total_time=$(SECONDS); \
+	done
+
+.PHONY: clean
+clean: cargo ## removes all that was built, tools included
+	cargo clean
+	rm -rf fuzz/target fuzz/artifacts
