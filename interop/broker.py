@@ -1,0 +1,71 @@
+"""Starts and stops the broker under test."""
+
+import os
+import re
+import signal
+import subprocess
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+START_SECONDS = 10
+STOP_SECONDS = 10
+
+LISTENING = re.compile(r"listening.*?(\d+\.\d+\.\d+\.\d+):(\d+)")
+
+
+@dataclass(frozen=True)
+class Address:
+    host: str
+    port: int
+
+
+def program():
+    """The broker's binary: `MQTTD`, or what `cargo build --release` made."""
+    root = Path(__file__).resolve().parent.parent
+    target = root / os.environ.get("CARGO_TARGET_DIR", "target")
+    return Path(os.environ.get("MQTTD", target / "release" / "mqttd"))
+
+
+class Broker:
+    """A broker process of its own, on a port of the system's choice."""
+
+    def __init__(self):
+        command = [program(), "--listen", "127.0.0.1:0"]
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self._log = []
+        found = SimpleQueue()
+        self._reader = threading.Thread(target=self._read, args=(found,), daemon=True)
+        self._reader.start()
+        try:
+            self.address = found.get(timeout=START_SECONDS)
+        except Empty:
+            self.address = None
+        if self.address is None:
+            self._process.kill()
+            raise ChildProcessError(f"{' '.join(map(str, command))} does not listen:\n{self.log()}")
+
+    def log(self):
+        return "".join(self._log)
+
+    def stop(self):
+        """Ends the broker with SIGTERM and returns its exit code."""
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            code = self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            raise TimeoutError(f"The broker runs on {STOP_SECONDS} s after SIGTERM:\n{self.log()}") from None
+        self._reader.join(STOP_SECONDS)
+        return code
+
+    def _read(self, found):
+        """Reads to the end of the process: a full pipe would stop the broker."""
+        with self._process.stderr as lines:
+            for line in lines:
+                self._log.append(line)
+                match = LISTENING.search(line)
+                if match:
+                    found.put(Address(match[1], int(match[2])))
+        found.put(None)
