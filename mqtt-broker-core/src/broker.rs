@@ -197,14 +197,12 @@ impl Broker {
     /// Cancel-safe.
     pub async fn failed(&self) -> StoreError {
         let mut failure = self.inner.failure.clone();
-        match failure
-            .wait_for(Option::is_some)
-            .await
-            .map(|failure| failure.clone())
-        {
+        let failed = failure.wait_for(Option::is_some).await;
+        match failed.map(|failure| failure.clone()) {
             Ok(Some(error)) => error,
-            // The broker has been shut down, or its runtime has: nothing can fail any more.
-            Ok(None) | Err(_) => std::future::pending().await,
+            // The pump has ended without an error, as it does at shutdown, or it has panicked.
+            Ok(None) | Err(_) if *self.inner.closing.borrow() => std::future::pending().await,
+            Ok(None) | Err(_) => StoreError::Poisoned,
         }
     }
 

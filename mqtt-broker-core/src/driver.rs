@@ -147,7 +147,11 @@ impl Shard {
 
     fn lock(&self) -> Result<MutexGuard<'_, State>, Dead> {
         // A panic may have left the engine half-way through something: it is not used again.
-        let state = self.state.lock().map_err(|_| Dead)?;
+        let state = self.state.lock().map_err(|_| {
+            // The pump is to notice.
+            self.work.notify_one();
+            Dead
+        })?;
         if state.phase == Phase::Failed {
             Err(Dead)
         } else {

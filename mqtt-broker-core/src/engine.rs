@@ -4,6 +4,7 @@
 //! close of its connection. So a run can be replayed, and a day passes in a test at once.
 
 mod acknowledge;
+mod authenticate;
 mod connect;
 mod deliver;
 mod disconnect;
@@ -11,6 +12,7 @@ mod expire;
 mod input;
 mod output;
 mod publish;
+mod queue;
 mod restore;
 mod subscribe;
 

@@ -13,7 +13,7 @@ pub(crate) use self::aliases::{Alias, AliasesIn, AliasesOut};
 pub use self::connection::ConnectionId;
 pub(crate) use self::connection::{Connecting, Connection, Phase};
 pub(crate) use self::deadlines::{Deadline, Deadlines};
-pub(crate) use self::outbound::{Outbound, Slot, Stage, packet_id};
+pub(crate) use self::outbound::{Outbound, Slot, Stage, Trailing, packet_id};
 pub(crate) use self::retained::{Cursor, Retained};
 pub(crate) use self::routes::{FilterId, Granted, Receiver, Routes};
 pub use self::session::SessionId;

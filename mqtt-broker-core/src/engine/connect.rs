@@ -1,17 +1,17 @@
-//! CONNECT and AUTH: a client is let in, and its session made or resumed.
+//! CONNECT: a client is let in, and its session made or resumed.
 
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use mqtt_codec::{
-    Auth, ConnAck, Connect, Packet, Properties, Property, ReasonCode, Text, Version, levels,
+    ConnAck, Connect, Packet, Properties, Property, ReasonCode, Text, Version, levels,
 };
 
 use super::disconnect::Cause;
 use super::output::{Output, Release};
 use super::{Engine, send};
-use crate::authority::{Credentials, Decision, Grant, Question};
+use crate::authority::{Credentials, Grant, Question};
 use crate::state::{AliasesOut, Connecting, ConnectionId, Deadline, Outbound, Phase, SessionId};
 use crate::store::{Change, WillRecord};
 use crate::{ClientId, Instant, Message, Violation};
@@ -61,139 +61,6 @@ impl Engine {
         Ok(())
     }
 
-    /// AUTH: the next step of the authentication, or the first of another one.
-    pub(super) fn handle_auth(
-        &mut self,
-        id: ConnectionId,
-        auth: &Auth<&[u8]>,
-        out: &mut Output,
-    ) -> Result<(), Violation> {
-        let Some(connection) = self.connection_mut(id) else {
-            return Ok(());
-        };
-        let again = connection.session().is_some();
-        let credentials = match &connection.phase {
-            Phase::Exchanging(connecting) => Some(connecting.credentials.clone()),
-            Phase::Opened | Phase::Asking(_) | Phase::Connected(_) => {
-                connection.credentials.clone()
-            }
-        };
-        // [MQTT-4.12.0-7]
-        let credentials = credentials
-            .filter(|known| known.method.is_some())
-            .ok_or(Violation::AuthUnexpected)?;
-        // [MQTT-4.12.0-5] [MQTT-4.12.1-1]
-        if auth
-            .properties
-            .authentication_method()
-            .map(|method| method.to_string())
-            != credentials.method
-        {
-            return Err(Violation::AuthMethodChanged);
-        }
-        let fits = auth.reason == ReasonCode::ContinueAuthentication
-            || (again && auth.reason == ReasonCode::ReAuthenticate);
-        if !fits {
-            return Err(Violation::AuthReason);
-        }
-        let data = auth
-            .properties
-            .authentication_data()
-            .map(Bytes::copy_from_slice);
-        connection.phase = match std::mem::replace(&mut connection.phase, Phase::Opened) {
-            Phase::Exchanging(connecting) => Phase::Asking(connecting),
-            other @ (Phase::Opened | Phase::Asking(_) | Phase::Connected(_)) => other,
-        };
-        out.ask(
-            id,
-            Question::Authenticate {
-                credentials,
-                data,
-                again,
-            },
-        );
-        Ok(())
-    }
-
-    pub(super) fn handle_decided(
-        &mut self,
-        now: Instant,
-        id: ConnectionId,
-        decision: Decision,
-        out: &mut Output,
-    ) {
-        let Some(connection) = self.connection_mut(id) else {
-            return;
-        };
-        match std::mem::replace(&mut connection.phase, Phase::Opened) {
-            Phase::Asking(connecting) => self.connect_decided(now, id, connecting, decision, out),
-            Phase::Connected(session) => {
-                connection.phase = Phase::Connected(session);
-                self.authenticated_again(now, id, decision, out);
-            }
-            // Nobody was asked.
-            other @ (Phase::Opened | Phase::Exchanging(_)) => connection.phase = other,
-        }
-    }
-
-    fn connect_decided(
-        &mut self,
-        now: Instant,
-        id: ConnectionId,
-        connecting: Box<Connecting>,
-        decision: Decision,
-        out: &mut Output,
-    ) {
-        match decision {
-            Decision::Accept(grant) => self.admit(now, id, &connecting, &grant, out),
-            Decision::Refuse(reason) => self.refuse(id, reason, out),
-            Decision::Continue(data) => {
-                let Some(connection) = self.connection_mut(id) else {
-                    return;
-                };
-                let packet = auth(
-                    ReasonCode::ContinueAuthentication,
-                    &connecting.credentials,
-                    data.as_deref(),
-                );
-                connection.phase = Phase::Exchanging(connecting);
-                send(connection, &packet, Release::Now, out);
-            }
-        }
-    }
-
-    fn authenticated_again(
-        &mut self,
-        now: Instant,
-        id: ConnectionId,
-        decision: Decision,
-        out: &mut Output,
-    ) {
-        let Some(connection) = self.connection_mut(id) else {
-            return;
-        };
-        let Some(credentials) = connection.credentials.clone() else {
-            return;
-        };
-        match decision {
-            Decision::Accept(grant) => {
-                connection.permissions = grant.permissions;
-                let packet = auth(ReasonCode::Success, &credentials, grant.data.as_deref());
-                send(connection, &packet, Release::Now, out);
-            }
-            Decision::Continue(data) => {
-                let packet = auth(
-                    ReasonCode::ContinueAuthentication,
-                    &credentials,
-                    data.as_deref(),
-                );
-                send(connection, &packet, Release::Now, out);
-            }
-            // [MQTT-4.12.1-2]
-            Decision::Refuse(reason) => self.close(now, id, Cause::Refused(reason), out),
-        }
-    }
-
     /// Answers a CONNECT with a failure and closes. `[MQTT-3.2.2-7]`
     pub(super) fn refuse(&mut self, id: ConnectionId, reason: ReasonCode, out: &mut Output) {
         let Some(connection) = self.connection_mut(id) else {
@@ -208,7 +75,7 @@ impl Engine {
         self.forget(id, out);
     }
 
-    fn admit(
+    pub(super) fn admit(
         &mut self,
         now: Instant,
         id: ConnectionId,
@@ -231,7 +98,12 @@ impl Engine {
         let foreign = existing
             .and_then(|session| self.sessions.get(session))
             .is_some_and(|session| session.identity != grant.identity);
-        if foreign {
+        // A will is published with the rights of who leaves it.
+        let forbidden = connect
+            .will
+            .as_ref()
+            .is_some_and(|will| !grant.permissions.may_publish(will.topic.as_view()));
+        if foreign || forbidden {
             return self.refuse(id, ReasonCode::NotAuthorized, out);
         }
         let resumed =
@@ -248,7 +120,7 @@ impl Engine {
             grant.data.as_deref(),
             out,
         );
-        self.load_more(session, out);
+        self.pump(now, session, out);
     }
 
     /// Ends the connection that a session has. Returns the session if it goes on.
@@ -489,17 +361,4 @@ fn will_record(will: &mqtt_codec::Will) -> WillRecord {
         delay_interval: will.properties.will_delay_interval().unwrap_or(0),
         message_expiry_interval: will.properties.message_expiry_interval(),
     }
-}
-
-/// An AUTH with the method of the CONNECT. `[MQTT-4.12.0-5]`
-fn auth(reason: ReasonCode, credentials: &Credentials, data: Option<&[u8]>) -> Packet {
-    let method = credentials.method.as_deref().unwrap_or_default();
-    // It came in a CONNECT, so it can be sent.
-    let method = Text::new(method.as_bytes()).ok();
-    let properties = [
-        method.map(Property::AuthenticationMethod),
-        data.map(Property::AuthenticationData),
-    ];
-    let properties = Properties::new(properties.into_iter().flatten()).unwrap_or_default();
-    Packet::Auth(Auth { reason, properties })
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mqtt_codec::{
     Ack, Packet, PacketId, Properties, Property, Publish, PublishQoS, QoS, ReasonCode, TopicName,
-    levels,
+    Version, levels,
 };
 
 use super::output::{Output, Release};
@@ -235,7 +235,11 @@ impl Engine {
         outcome: &Outcome,
         out: &mut Output,
     ) {
-        let reason = if outcome.overflowed {
+        // Before 5.0 there is no way to say so: the exchange goes on as if nothing had happened.
+        let v5 = self
+            .connection_mut(id)
+            .is_some_and(|connection| connection.version == Version::V5);
+        let reason = if outcome.overflowed && v5 {
             ReasonCode::QuotaExceeded
         } else if outcome.matched {
             ReasonCode::Success

@@ -98,8 +98,12 @@ impl Engine {
             RetainHandling::DoNotSend => false,
         };
         // Shared subscriptions get no retained messages.
-        if wanted && filter.share_name().is_none() {
-            session.replays.push(Replay {
+        if wanted && filter.share_name().is_none() && self.retained.len() > 0 {
+            // One that is under way for the same filter begins anew.
+            session
+                .replays
+                .retain(|replay| replay.filter.as_bytes() != filter.as_bytes());
+            session.replays.push_back(Replay {
                 filter: filter.to_bytes(),
                 granted,
                 cursor: Cursor::default(),

@@ -27,7 +27,7 @@ pub(crate) struct Slot {
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
     pub(crate) subscription_identifiers: Box<[u32]>,
-    /// Not kept once it is sent to a session that ends with its connection: it is never sent again.
+    /// Not kept once it is sent: what is sent again, on another connection, comes from the store.
     pub(crate) message: Option<Arc<Message>>,
 }
 
@@ -218,17 +218,14 @@ impl Outbound {
         seq < self.sent_earlier
     }
 
-    /// Moves on behind the next delivery, which is now in this stage. `keep`: its message may have
-    /// to be sent again.
-    pub(crate) fn advance(&mut self, stage: Stage, keep: bool) {
+    /// Moves on behind the next delivery, which is now in this stage.
+    pub(crate) fn advance(&mut self, stage: Stage) {
         if let Some(slot) = self.window.get_mut(self.sent) {
             if slot.stage != Stage::Done {
                 self.waiting_bytes -= slot.bytes();
             }
             slot.stage = stage;
-            if !keep {
-                slot.message = None;
-            }
+            slot.message = None;
             self.sent += 1;
             if stage != Stage::Done {
                 self.in_flight += 1;

@@ -3,6 +3,7 @@
 use hashbrown::{HashSet, HashTable};
 use mqtt_codec::{PacketId, TopicFilter};
 use slab::Slab;
+use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -35,7 +36,7 @@ pub(crate) struct Session {
     pub(crate) received: HashSet<PacketId, foldhash::fast::RandomState>,
     pub(crate) will: Option<Box<WillRecord>>,
     /// Retained messages that are still to be sent for new subscriptions, oldest first.
-    pub(crate) replays: Vec<Replay>,
+    pub(crate) replays: VecDeque<Replay>,
     pub(crate) identity: Option<Arc<str>>,
 }
 
@@ -115,7 +116,7 @@ impl Sessions {
             outbound,
             received: HashSet::default(),
             will: None,
-            replays: Vec::new(),
+            replays: VecDeque::new(),
             identity: None,
         });
         // More sessions than fit a u32 do not fit memory either.

@@ -1,0 +1,287 @@
+//! What waits for a client: sent when its turn comes, read from the store when memory runs low, and
+//! the retained messages of new subscriptions, which wait where they are.
+
+use std::sync::Arc;
+
+use mqtt_codec::{Ack, Forward, Packet, PublishQoS, QoS, ReasonCode, Version};
+
+use super::deliver::{fits, send_publish};
+use super::output::{Load, Output, Release};
+use super::publish::{Outcome, Publication, seconds_left};
+use super::{Engine, send};
+use crate::state::{
+    Connection, ConnectionId, Granted, Receiver, Session, SessionId, Stage, Trailing, packet_id,
+};
+use crate::store::{Change, Delivery};
+use crate::{Instant, Message};
+
+/// Retained messages looked at in one go, so that a filter that matches few of very many does not
+/// hold up others.
+const REPLAY_BUDGET: usize = 1000;
+
+impl Engine {
+    /// Sends all that may be sent now to the session's client.
+    pub(super) fn pump(&mut self, now: Instant, id: SessionId, out: &mut Output) {
+        let limits = &self.settings.limits;
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        let Some(connection) = session
+            .connection
+            .and_then(|id| self.connections.get_mut(id.index as usize))
+        else {
+            return;
+        };
+        while connection.outbox.has_room(limits.outbox_bytes_max) {
+            if let Some(trailing) = session.outbound.pop_trailing() {
+                send_trailing(now, connection, &trailing, out);
+            } else if !send_next(now, session, connection, out) {
+                break;
+            }
+        }
+        self.load_more(id, out);
+        self.replay(now, id, out);
+    }
+
+    /// Asks the store for more, if it has more and memory has run low.
+    pub(super) fn load_more(&mut self, id: SessionId, out: &mut Output) {
+        let limit = self.limits().queue_page;
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        let outbound = &mut session.outbound;
+        let low = outbound.waiting_here() <= limit / 2;
+        if session.connection.is_some()
+            && low
+            && outbound.has_more_stored()
+            && outbound.start_loading()
+        {
+            out.load(Load {
+                session: id,
+                client: session.client.clone(),
+                after: outbound.last_here(),
+                limit,
+            });
+        }
+    }
+
+    pub(super) fn handle_loaded(
+        &mut self,
+        now: Instant,
+        load: &Load,
+        deliveries: Vec<(u64, Delivery)>,
+        out: &mut Output,
+    ) {
+        let Some(session) = self.sessions.get_mut(load.session) else {
+            return;
+        };
+        let complete = deliveries.len() < load.limit;
+        session.outbound.loaded(load.after, deliveries, complete);
+        self.pump(now, load.session, out);
+    }
+
+    pub(super) fn handle_written(&mut self, now: Instant, id: ConnectionId, out: &mut Output) {
+        if let Some(session) = self
+            .connection_mut(id)
+            .and_then(|connection| connection.session())
+        {
+            self.pump(now, session, out);
+        }
+    }
+
+    /// Sends retained messages for new subscriptions, as fast as the client takes them.
+    pub(super) fn replay(&mut self, now: Instant, id: SessionId, out: &mut Output) {
+        let mut budget = REPLAY_BUDGET;
+        let mut outcome = Outcome::default();
+        while budget > 0 {
+            let limits = &self.settings.limits;
+            let Some(session) = self.sessions.get_mut(id) else {
+                return;
+            };
+            let Some(replay) = session.replays.front_mut() else {
+                return;
+            };
+            let Some(connection) = session
+                .connection
+                .and_then(|id| self.connections.get(id.index as usize))
+            else {
+                return;
+            };
+            let free = session.outbound.is_clear()
+                && session.outbound.may_send(connection.receive_maximum);
+            // An acknowledgement or the outbox running empty brings us back.
+            if !free || !connection.outbox.has_room(limits.outbox_bytes_max) {
+                return;
+            }
+            let Some(message) = self
+                .retained
+                .next(&replay.filter, &mut replay.cursor, &mut budget)
+            else {
+                if budget > 0 {
+                    session.replays.pop_front();
+                }
+                continue;
+            };
+            if message.is_expired(now) {
+                continue;
+            }
+            let receiver = Receiver {
+                session: id,
+                first: replay.granted,
+                others: Vec::new(),
+            };
+            self.deliver_retained(now, &message, &receiver, &mut outcome, out);
+        }
+        // There is more to look at: go on when what was sent has been written, and others have had
+        // their turn.
+        let connection = self.sessions.get(id).and_then(|session| session.connection);
+        if let Some(connection) = connection.and_then(|id| self.connection_mut(id)) {
+            out.ask_written(connection);
+        }
+    }
+
+    fn deliver_retained(
+        &mut self,
+        now: Instant,
+        message: &Arc<Message>,
+        receiver: &Receiver,
+        outcome: &mut Outcome,
+        out: &mut Output,
+    ) {
+        let topic = message.topic();
+        let mut publication = Publication::kept(topic.as_view(), message);
+        // A retained message says that it is one, whatever the subscription's Retain As Published.
+        let receiver = Receiver {
+            first: Granted {
+                retain_as_published: true,
+                no_local: false,
+                ..receiver.first
+            },
+            ..receiver.clone()
+        };
+        self.variants.clear();
+        self.deliver(now, &mut publication, &receiver, outcome, out);
+    }
+}
+
+/// Sends a QoS 0 message that has waited, unless its time is over or the client does not take its
+/// size.
+fn send_trailing(now: Instant, connection: &mut Connection, trailing: &Trailing, out: &mut Output) {
+    let forward = Forward {
+        retain: trailing.retain,
+        ..forward(
+            &trailing.message,
+            connection.version,
+            now,
+            &trailing.subscription_identifiers,
+        )
+    };
+    if trailing.message.is_expired(now) {
+        out.counters.dropped_expired += 1;
+    } else if fits(connection, &forward) {
+        send_publish(connection, &forward, Release::Now, out);
+    } else {
+        out.counters.dropped_too_large += 1;
+    }
+}
+
+/// Sends the next delivery that waits in memory; false if there is none or it may not be sent yet.
+fn send_next(
+    now: Instant,
+    session: &mut Session,
+    connection: &mut Connection,
+    out: &mut Output,
+) -> bool {
+    let outbound = &mut session.outbound;
+    if !outbound.may_send(connection.receive_maximum) {
+        return false;
+    }
+    let Some((seq, slot)) = outbound.next_waiting() else {
+        return false;
+    };
+    match (slot.stage, slot.message.clone()) {
+        (Stage::Waiting | Stage::Sent, Some(message)) => {
+            send_waiting(now, session, connection, &message, out);
+        }
+        (Stage::Released, _) => {
+            // [MQTT-4.4.0-1]
+            let packet = Packet::<&[u8]>::PubRel(Ack::new(packet_id(seq), ReasonCode::Success));
+            send(connection, &packet, Release::AfterCommit, out);
+            outbound.advance(Stage::Released);
+        }
+        (Stage::Done, _) | (Stage::Waiting | Stage::Sent, None) => {
+            outbound.advance(Stage::Done);
+        }
+    }
+    true
+}
+
+/// Sends the next delivery, or drops it if its lifetime is over or the client does not take its size.
+fn send_waiting(
+    now: Instant,
+    session: &mut Session,
+    connection: &mut Connection,
+    message: &Message,
+    out: &mut Output,
+) {
+    let outbound = &mut session.outbound;
+    let Some((seq, slot)) = outbound.next_waiting() else {
+        return;
+    };
+    let (id, exactly_once, retain) = (packet_id(seq), slot.qos == QoS::ExactlyOnce, slot.retain);
+    let identifiers = std::mem::take(&mut slot.subscription_identifiers);
+    // [MQTT-3.3.1-1]
+    let dup = outbound.was_sent_earlier(seq);
+    let qos = if exactly_once {
+        PublishQoS::ExactlyOnce(id)
+    } else {
+        PublishQoS::AtLeastOnce(id)
+    };
+    let forward = Forward {
+        dup,
+        qos,
+        retain,
+        ..forward(message, connection.version, now, &identifiers)
+    };
+    // What was sent before does not expire. [MQTT-4.3.3-7]
+    let expired = !dup && message.is_expired(now);
+    let fits = fits(connection, &forward);
+    if expired || !fits {
+        out.counters.dropped_expired += u64::from(expired);
+        out.counters.dropped_too_large += u64::from(!expired);
+        outbound.advance(Stage::Done);
+        if session.stored {
+            let client = session.client.clone();
+            out.change(Change::DeleteDelivery { client, seq });
+        }
+        return;
+    }
+    let release = if exactly_once && session.stored {
+        Release::AfterCommit
+    } else {
+        Release::Now
+    };
+    send_publish(connection, &forward, release, out);
+    outbound.advance(Stage::Sent);
+}
+
+/// The parts of a kept message for a receiver.
+fn forward<'a>(
+    message: &'a Message,
+    version: Version,
+    now: Instant,
+    identifiers: &'a [u32],
+) -> Forward<'a> {
+    Forward {
+        version,
+        dup: false,
+        qos: PublishQoS::AtMostOnce,
+        retain: false,
+        topic: message.topic_bytes(),
+        topic_alias: None,
+        message_expiry_interval: message.expires.map(|expires| seconds_left(expires, now)),
+        subscription_identifiers: identifiers,
+        properties: message.properties_bytes(),
+        payload: message.payload(),
+    }
+}
