@@ -55,25 +55,32 @@ decode_errors! {
     FixedHeaderFlags, MalformedPacket, Some("MQTT-2.1.3-1"), Some("MQTT-2.2.2-1"), "reserved flags of the fixed header have the wrong value";
     Utf8, MalformedPacket, Some("MQTT-1.5.4-1"), Some("MQTT-1.5.3-1"), "a string is not well-formed UTF-8";
     NullCharacter, MalformedPacket, Some("MQTT-1.5.4-2"), Some("MQTT-1.5.3-2"), "a string contains the character U+0000";
+    TextTooLong, MalformedPacket, Some("MQTT-4.7.3-3"), Some("MQTT-4.7.3-3"), "a string is longer than 65,535 bytes";
     TopicEmpty, MalformedPacket, Some("MQTT-4.7.3-1"), Some("MQTT-4.7.3-1"), "a topic name or topic filter is empty";
-    TopicTooLong, MalformedPacket, Some("MQTT-4.7.3-3"), Some("MQTT-4.7.3-3"), "a topic name or topic filter is longer than 65,535 bytes";
-    TopicNameWildcard, TopicNameInvalid, Some("MQTT-3.3.2-2"), Some("MQTT-3.3.2-2"), "a topic name contains a wildcard";
+    TopicNameWildcard, MalformedPacket, Some("MQTT-4.7.0-1"), Some("MQTT-4.7.1-1"), "a topic name contains a wildcard";
     TopicMissing, ProtocolError, Some("MQTT-3.3.2-1"), Some("MQTT-4.7.3-1"), "a PUBLISH has neither a topic name nor a topic alias";
-    TopicFilterWildcard, MalformedPacket, Some("MQTT-4.7.1-1"), Some("MQTT-4.7.1-2"), "a wildcard does not fill a level of the topic filter, or # is not the last";
-    ShareName, MalformedPacket, Some("MQTT-4.8.2-2"), None, "a shared subscription has no share name and topic filter, or a wildcard in its share name";
+    MultiLevelWildcard, MalformedPacket, Some("MQTT-4.7.1-1"), Some("MQTT-4.7.1-2"), "a # is not the last level of the topic filter, all of it";
+    SingleLevelWildcard, MalformedPacket, Some("MQTT-4.7.1-2"), Some("MQTT-4.7.1-3"), "a + is not a whole level of the topic filter";
+    ShareNameEmpty, MalformedPacket, Some("MQTT-4.8.2-1"), None, "a shared subscription has no share name";
+    ShareName, MalformedPacket, Some("MQTT-4.8.2-2"), None, "a share name contains a wildcard, or no topic filter follows it";
     PacketIdZero, ProtocolError, Some("MQTT-2.2.1-3"), Some("MQTT-2.3.1-1"), "the packet identifier is 0";
     QosThree, MalformedPacket, Some("MQTT-3.3.1-4"), Some("MQTT-3.3.1-4"), "the QoS is 3";
     DupWithQosZero, MalformedPacket, Some("MQTT-3.3.1-2"), Some("MQTT-3.3.1-2"), "DUP is set on a QoS 0 message";
     ProtocolName, UnsupportedProtocolVersion, Some("MQTT-3.1.2-1"), Some("MQTT-3.1.2-1"), "the protocol name is none of MQTT";
     ProtocolLevel, UnsupportedProtocolVersion, Some("MQTT-3.1.2-2"), Some("MQTT-3.1.2-2"), "the protocol version is not 3.1, 3.1.1 or 5.0";
     ConnectReservedFlag, MalformedPacket, Some("MQTT-3.1.2-3"), Some("MQTT-3.1.2-3"), "the reserved connect flag is set";
-    WillFlags, MalformedPacket, Some("MQTT-3.1.2-11"), Some("MQTT-3.1.2-13"), "will QoS or will retain is set without a will";
+    WillQosWithoutWill, MalformedPacket, Some("MQTT-3.1.2-11"), Some("MQTT-3.1.2-13"), "there is a will QoS but no will";
+    WillRetainWithoutWill, MalformedPacket, Some("MQTT-3.1.2-13"), Some("MQTT-3.1.2-15"), "will retain is set but there is no will";
     WillQosThree, MalformedPacket, Some("MQTT-3.1.2-12"), Some("MQTT-3.1.2-14"), "the will QoS is 3";
     PasswordWithoutUserName, MalformedPacket, None, Some("MQTT-3.1.2-22"), "there is a password but no user name";
     ConnAckFlags, MalformedPacket, Some("MQTT-3.2.2-1"), None, "reserved connect acknowledge flags are set";
-    NoTopicFilter, ProtocolError, Some("MQTT-3.8.3-2"), Some("MQTT-3.8.3-3"), "there is no topic filter";
-    NoReasonCode, ProtocolError, Some("MQTT-3.8.4-6"), Some("MQTT-3.8.4-5"), "there is no reason code";
-    SubscriptionOptions, MalformedPacket, Some("MQTT-3.8.3-5"), Some("MQTT-3-8.3-4"), "reserved bits of the subscription options are set, or its QoS is 3";
+    SessionPresentOnFailure, ProtocolError, Some("MQTT-3.2.2-6"), Some("MQTT-3.2.2-4"), "session present is set though the connection is refused";
+    SubscribeEmpty, ProtocolError, Some("MQTT-3.8.3-2"), Some("MQTT-3.8.3-3"), "a SUBSCRIBE has no topic filter";
+    SubAckEmpty, ProtocolError, Some("MQTT-3.8.4-6"), Some("MQTT-3.8.4-5"), "a SUBACK has no reason code";
+    UnsubscribeEmpty, ProtocolError, Some("MQTT-3.10.3-2"), Some("MQTT-3.10.3-2"), "an UNSUBSCRIBE has no topic filter";
+    UnsubAckEmpty, ProtocolError, Some("MQTT-3.11.3-2"), None, "an UNSUBACK has no reason code";
+    SubscriptionOptions, MalformedPacket, Some("MQTT-3.8.3-5"), Some("MQTT-3.8.3-4"), "reserved bits of the subscription options are set";
+    SubscriptionQosThree, ProtocolError, None, Some("MQTT-3.8.3-4"), "the QoS of a subscription is 3";
     RetainHandling, ProtocolError, None, None, "the retain handling is 3";
     NoLocalShared, ProtocolError, Some("MQTT-3.8.3-4"), None, "no local is set on a shared subscription";
     PropertyUnknown, MalformedPacket, None, None, "a property identifier is unknown";
@@ -81,9 +88,18 @@ decode_errors! {
     PropertyTwice, ProtocolError, None, None, "a property that may be there once is there twice";
     PropertyValue, ProtocolError, None, None, "a property has a value that it must not have";
     TopicAliasZero, TopicAliasInvalid, Some("MQTT-3.3.2-8"), None, "the topic alias is 0";
-    ResponseTopic, ProtocolError, Some("MQTT-3.3.2-14"), None, "the response topic is no topic name";
-    AuthenticationMethodMissing, ProtocolError, Some("MQTT-4.12.0-5"), None, "there is authentication data, or an AUTH, without an authentication method";
-    ReasonCode, MalformedPacket, Some("MQTT-3.4.2-1"), None, "the reason code is not one of this packet";
+    ResponseTopic, ProtocolError, Some("MQTT-3.3.2-14"), None, "the response topic contains a wildcard";
+    AuthenticationDataAlone, ProtocolError, None, None, "there is authentication data but no authentication method";
+    AuthenticationMethodMissing, ProtocolError, Some("MQTT-4.12.0-5"), None, "an AUTH has no authentication method";
+    ConnAckReason, MalformedPacket, Some("MQTT-3.2.2-8"), Some("MQTT-3.2.2-6"), "the reason code is not one of CONNACK";
+    PubAckReason, MalformedPacket, Some("MQTT-3.4.2-1"), None, "the reason code is not one of PUBACK";
+    PubRecReason, MalformedPacket, Some("MQTT-3.5.2-1"), None, "the reason code is not one of PUBREC";
+    PubRelReason, MalformedPacket, Some("MQTT-3.6.2-1"), None, "the reason code is not one of PUBREL";
+    PubCompReason, MalformedPacket, Some("MQTT-3.7.2-1"), None, "the reason code is not one of PUBCOMP";
+    SubAckReason, MalformedPacket, Some("MQTT-3.9.3-2"), Some("MQTT-3.9.3-2"), "a reason code is not one of SUBACK";
+    UnsubAckReason, MalformedPacket, Some("MQTT-3.11.3-2"), None, "a reason code is not one of UNSUBACK";
+    DisconnectReason, MalformedPacket, Some("MQTT-3.14.2-1"), None, "the reason code is not one of DISCONNECT";
+    AuthReason, MalformedPacket, Some("MQTT-3.15.2-1"), None, "the reason code is not one of AUTH";
 }
 
 impl fmt::Display for DecodeError {
@@ -117,7 +133,7 @@ pub enum EncodeError {
     FieldTooLong,
     /// The remaining length would be over 268,435,455 bytes.
     PacketTooLong,
-    /// A property is not one of this packet.
+    /// A property is not one of this packet, is there twice, or has a value that it must not have.
     PropertyNotAllowed,
     /// The reason code is not one of this packet.
     ReasonCode,
@@ -129,6 +145,12 @@ pub enum EncodeError {
     Empty,
     /// MQTT 3.1 and 3.1.1 have no password without a user name.
     PasswordWithoutUserName,
+    /// A string contains the character U+0000.
+    NullCharacter,
+    /// No local is set on a shared subscription.
+    NoLocalShared,
+    /// An AUTH has no authentication method.
+    AuthenticationMethodMissing,
 }
 
 impl fmt::Display for EncodeError {
@@ -136,12 +158,15 @@ impl fmt::Display for EncodeError {
         f.write_str(match self {
             Self::FieldTooLong => "a field is longer than 65,535 bytes",
             Self::PacketTooLong => "the packet is longer than 268,435,455 bytes",
-            Self::PropertyNotAllowed => "a property is not one of this packet",
+            Self::PropertyNotAllowed => "a property is not allowed in this packet",
             Self::ReasonCode => "the reason code is not one of this packet",
             Self::NotInThisVersion => "this version of MQTT has no such packet",
             Self::TopicMissing => "a PUBLISH needs a topic name or a topic alias",
             Self::Empty => "the packet lists nothing",
             Self::PasswordWithoutUserName => "a password needs a user name",
+            Self::NullCharacter => "a string contains the character U+0000",
+            Self::NoLocalShared => "a shared subscription cannot be no local",
+            Self::AuthenticationMethodMissing => "an AUTH needs an authentication method",
         })
     }
 }

@@ -29,7 +29,7 @@ pub use self::subscribe::{
     RetainHandling, Subscribe, Subscription, SubscriptionOptions, Subscriptions,
 };
 pub use self::unsubscribe::{TopicFilters, Unsubscribe};
-use crate::primitive::put_header;
+use crate::primitive::{packet_len, put_header};
 use crate::{DecodeError, EncodeError, Frame, Version};
 
 /// The type of a packet: the upper four bits of its first byte.
@@ -150,7 +150,7 @@ impl<'a> Packet<&'a [u8]> {
     /// Whatever the standard calls malformed, or a protocol error that the packet shows by itself.
     pub fn decode(frame: Frame<'a>, version: Version) -> Result<Self, DecodeError> {
         let packet_type = frame.packet_type().ok_or(DecodeError::PacketType)?;
-        if packet_type != PacketType::Publish && frame.first != packet_type.first_byte() {
+        if has_fixed_flags(packet_type, version) && frame.first != packet_type.first_byte() {
             return Err(DecodeError::FixedHeaderFlags);
         }
         let body = frame.body;
@@ -186,6 +186,30 @@ impl<'a> Packet<&'a [u8]> {
     #[must_use]
     pub fn to_bytes(self) -> Packet {
         self.map(&mut Bytes::copy_from_slice)
+    }
+}
+
+/// True if the flags in the first byte can have one value only.
+///
+/// MQTT 3.1 sets DUP on any packet that is sent again, and leaves the flags of others unused. The
+/// version of a CONNECT is not known yet; nobody sends one twice.
+fn has_fixed_flags(packet_type: PacketType, version: Version) -> bool {
+    match packet_type {
+        PacketType::Publish => false,
+        PacketType::Connect => true,
+        PacketType::ConnAck
+        | PacketType::PubAck
+        | PacketType::PubRec
+        | PacketType::PubRel
+        | PacketType::PubComp
+        | PacketType::Subscribe
+        | PacketType::SubAck
+        | PacketType::Unsubscribe
+        | PacketType::UnsubAck
+        | PacketType::PingReq
+        | PacketType::PingResp
+        | PacketType::Disconnect
+        | PacketType::Auth => version != Version::V3_1,
     }
 }
 
@@ -262,7 +286,6 @@ impl<B: AsRef<[u8]>> Packet<B> {
     /// # Errors
     /// As [`Packet::encode`].
     pub fn encoded_len(&self, version: Version) -> Result<usize, EncodeError> {
-        use crate::primitive::variable_len;
         let remaining = match self {
             Self::Connect(packet) => packet.remaining_len()?,
             Self::ConnAck(packet) => packet.remaining_len(version)?,
@@ -279,7 +302,7 @@ impl<B: AsRef<[u8]>> Packet<B> {
             Self::Disconnect(packet) => packet.remaining_len(version)?,
             Self::Auth(packet) => packet.remaining_len(version)?,
         };
-        Ok(1 + variable_len(remaining) + remaining)
+        packet_len(remaining)
     }
 
     /// The same packet over other bytes: `f` is called for each field and must keep its content.

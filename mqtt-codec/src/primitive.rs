@@ -6,7 +6,7 @@ use nom::multi::length_data;
 use nom::number::complete::{be_u16, u8};
 use nom::{IResult, Parser};
 
-use crate::{DecodeError, EncodeError, PacketId, QoS, Text, TopicName};
+use crate::{DecodeError, EncodeError, PacketId, PacketType, QoS, ReasonCode, Text, TopicName};
 
 pub(crate) type Parsed<'a, T> = IResult<&'a [u8], T, DecodeError>;
 
@@ -74,6 +74,19 @@ pub(crate) fn packet_id(input: &[u8]) -> Parsed<'_, PacketId> {
     ))
 }
 
+/// A reason code that packets of this type may have, or `error`.
+pub(crate) fn reason(
+    input: &[u8],
+    packet: PacketType,
+    error: DecodeError,
+) -> Parsed<'_, ReasonCode> {
+    let (rest, byte) = u8(input)?;
+    match ReasonCode::from_byte(byte) {
+        Some(reason) if reason.allowed_in(packet) => Ok((rest, reason)),
+        Some(_) | None => fail(error),
+    }
+}
+
 /// The QoS in two bits of a flags byte.
 pub(crate) fn qos_bits(flags: u8, shift: u8) -> Option<QoS> {
     QoS::from_number((flags >> shift) & 0b11)
@@ -112,16 +125,21 @@ pub(crate) fn put_binary(bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(bytes);
 }
 
+/// How many bytes a packet takes.
+pub(crate) fn packet_len(remaining: usize) -> Result<usize, EncodeError> {
+    if remaining > VARIABLE_MAX {
+        return Err(EncodeError::PacketTooLong);
+    }
+    Ok(1 + variable_len(remaining) + remaining)
+}
+
 /// Writes first byte and remaining length, and makes room for the rest.
 pub(crate) fn put_header(
     first: u8,
     remaining: usize,
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
-    if remaining > VARIABLE_MAX {
-        return Err(EncodeError::PacketTooLong);
-    }
-    out.reserve(1 + variable_len(remaining) + remaining);
+    out.reserve(packet_len(remaining)?);
     out.push(first);
     put_variable(remaining, out);
     Ok(())

@@ -9,7 +9,7 @@ use core::fmt;
 use bytes::Bytes;
 
 use crate::primitive::{Parsed, fail, failure, put_variable, variable, variable_len, whole};
-use crate::{DecodeError, EncodeError, QoS, Text, TopicName};
+use crate::{DecodeError, EncodeError, QoS, Text, TopicName, Version};
 
 /// What a property section belongs to: a packet, or the will in a CONNECT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -259,8 +259,15 @@ impl<'a> Properties<&'a [u8]> {
         whole(scan(raw, owner)).map(|present| Self { raw, present })
     }
 
-    /// A section with its length in front.
-    pub(crate) fn parse(input: &'a [u8], owner: PropertyOwner) -> Parsed<'a, Self> {
+    /// A section with its length in front; nothing, for versions that have no properties.
+    pub(crate) fn parse(
+        input: &'a [u8],
+        version: Version,
+        owner: PropertyOwner,
+    ) -> Parsed<'a, Self> {
+        if !version.has_properties() {
+            return Ok((input, Self::default()));
+        }
         // Nearly all sections are empty.
         if let Some((0, rest)) = input.split_first() {
             return Ok((rest, Self::default()));
@@ -302,7 +309,7 @@ fn scan(raw: &[u8], owner: PropertyOwner) -> Parsed<'_, Present> {
         rest = Property::parse(index, input)?.0;
     }
     if present.has(Index::AuthenticationData) && !present.has(Index::AuthenticationMethod) {
-        return fail(DecodeError::AuthenticationMethodMissing);
+        return fail(DecodeError::AuthenticationDataAlone);
     }
     Ok((rest, present))
 }
@@ -388,7 +395,7 @@ mod kind {
     use nom::number::complete::{be_u16, be_u32, u8};
 
     use super::UserProperty;
-    use crate::primitive::{Parsed, fail, failure, variable};
+    use crate::primitive::{Parsed, fail, variable};
     pub(super) use crate::primitive::{binary, text};
     use crate::{DecodeError, QoS, TopicName};
 
@@ -450,18 +457,12 @@ mod kind {
 
     pub(super) fn topic(input: &[u8]) -> Parsed<'_, TopicName<&[u8]>> {
         let (rest, bytes) = binary(input)?;
-        let name = TopicName::new(bytes).map_err(|error| match error {
+        match TopicName::new(bytes) {
+            Ok(name) => Ok((rest, name)),
             // [MQTT-3.3.2-14]
-            DecodeError::TopicNameWildcard | DecodeError::TopicEmpty => {
-                failure(DecodeError::ResponseTopic)
-            }
-            #[allow(
-                clippy::wildcard_enum_match_arm,
-                reason = "all others are about the string itself"
-            )]
-            other => failure(other),
-        })?;
-        Ok((rest, name))
+            Err(DecodeError::TopicNameWildcard) => fail(DecodeError::ResponseTopic),
+            Err(error) => fail(error),
+        }
     }
 
     pub(super) fn pair(input: &[u8]) -> Parsed<'_, UserProperty<'_>> {

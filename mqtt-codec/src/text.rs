@@ -17,11 +17,11 @@ impl<B: AsRef<[u8]>> Text<B> {
     ///
     /// # Errors
     /// [`DecodeError::Utf8`] `[MQTT-1.5.4-1]`, [`DecodeError::NullCharacter`] `[MQTT-1.5.4-2]`, or
-    /// [`DecodeError::TopicTooLong`] where there are more than 65,535 bytes.
+    /// [`DecodeError::TextTooLong`] where there are more than 65,535 bytes.
     pub fn new(bytes: B) -> Result<Self, DecodeError> {
         let slice = bytes.as_ref();
         if slice.len() > usize::from(u16::MAX) {
-            return Err(DecodeError::TopicTooLong);
+            return Err(DecodeError::TextTooLong);
         }
         if !is_plain_ascii(slice) {
             check_utf8(slice)?;
@@ -65,9 +65,9 @@ impl Text<Bytes> {
     /// A string of its own.
     ///
     /// # Errors
-    /// [`EncodeError::FieldTooLong`] over 65,535 bytes, or for a U+0000, which no field may hold.
+    /// [`EncodeError::FieldTooLong`] over 65,535 bytes, [`EncodeError::NullCharacter`].
     pub fn from_string(text: impl Into<alloc::string::String>) -> Result<Self, EncodeError> {
-        Self::new(Bytes::from(text.into())).map_err(|_| EncodeError::FieldTooLong)
+        Self::new(Bytes::from(text.into())).map_err(cannot_encode)
     }
 
     /// A string that is part of the program.
@@ -75,7 +75,16 @@ impl Text<Bytes> {
     /// # Errors
     /// As [`Text::from_string`].
     pub fn from_static(text: &'static str) -> Result<Self, EncodeError> {
-        Self::new(Bytes::from_static(text.as_bytes())).map_err(|_| EncodeError::FieldTooLong)
+        Self::new(Bytes::from_static(text.as_bytes())).map_err(cannot_encode)
+    }
+}
+
+/// What is wrong with a `str`, which always is UTF-8.
+fn cannot_encode(error: DecodeError) -> EncodeError {
+    if error == DecodeError::NullCharacter {
+        EncodeError::NullCharacter
+    } else {
+        EncodeError::FieldTooLong
     }
 }
 

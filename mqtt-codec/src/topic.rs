@@ -59,13 +59,14 @@ impl<B: AsRef<[u8]>> TopicFilter<B> {
     /// Checks `bytes` and makes them a topic filter.
     ///
     /// # Errors
-    /// [`DecodeError::TopicEmpty`] `[MQTT-4.7.3-1]`, [`DecodeError::TopicFilterWildcard`]
-    /// `[MQTT-4.7.1-1]` `[MQTT-4.7.1-2]`, [`DecodeError::ShareName`] `[MQTT-4.8.2-1]`
+    /// [`DecodeError::TopicEmpty`] `[MQTT-4.7.3-1]`, [`DecodeError::MultiLevelWildcard`]
+    /// `[MQTT-4.7.1-1]`, [`DecodeError::SingleLevelWildcard`] `[MQTT-4.7.1-2]`,
+    /// [`DecodeError::ShareNameEmpty`] `[MQTT-4.8.2-1]`, [`DecodeError::ShareName`]
     /// `[MQTT-4.8.2-2]`, and what [`Text::new`] finds.
     pub fn new(bytes: B) -> Result<Self, DecodeError> {
         let text = Text::new(bytes)?;
         let filter = match text.as_bytes().strip_prefix(SHARE) {
-            Some(shared) => split_share(shared).ok_or(DecodeError::ShareName)?.1,
+            Some(shared) => split_share(shared)?.1,
             None => text.as_bytes(),
         };
         if filter.is_empty() {
@@ -79,14 +80,17 @@ impl<B: AsRef<[u8]>> TopicFilter<B> {
     #[must_use]
     pub fn share_name(&self) -> Option<&[u8]> {
         let shared = self.as_bytes().strip_prefix(SHARE)?;
-        Some(split_share(shared)?.0)
+        Some(split_share(shared).ok()?.0)
     }
 
     /// What topic names are matched with: all of it, or what follows the share name.
     #[must_use]
     pub fn filter(&self) -> &[u8] {
-        let shared = self.as_bytes().strip_prefix(SHARE).and_then(split_share);
-        shared.map_or(self.as_bytes(), |(_, filter)| filter)
+        let shared = self.as_bytes().strip_prefix(SHARE).map(split_share);
+        match shared {
+            Some(Ok((_, filter))) => filter,
+            Some(Err(_)) | None => self.as_bytes(),
+        }
     }
 
     /// True if there is a `+` or `#` in what names are matched with.
@@ -201,19 +205,26 @@ fn split_level(topic: &[u8]) -> (&[u8], Option<&[u8]>) {
 }
 
 /// Share name and filter of what follows `$share/`.
-fn split_share(shared: &[u8]) -> Option<(&[u8], &[u8])> {
+fn split_share(shared: &[u8]) -> Result<(&[u8], &[u8]), DecodeError> {
     let (name, filter) = split_level(shared);
-    let filter = filter.filter(|filter| !filter.is_empty())?;
-    (!name.is_empty() && !has_wildcard(name)).then_some((name, filter))
+    if name.is_empty() {
+        return Err(DecodeError::ShareNameEmpty);
+    }
+    match filter {
+        Some(filter) if !filter.is_empty() && !has_wildcard(name) => Ok((name, filter)),
+        Some(_) | None => Err(DecodeError::ShareName),
+    }
 }
 
 fn check_wildcards(filter: &[u8]) -> Result<(), DecodeError> {
     let mut rest = Some(filter);
     while let Some(here) = rest {
         let (level, next) = split_level(here);
-        let alone = level.len() == 1;
-        if has_wildcard(level) && !(alone && (level == b"+" || next.is_none())) {
-            return Err(DecodeError::TopicFilterWildcard);
+        if level.contains(&b'#') && (level.len() > 1 || next.is_some()) {
+            return Err(DecodeError::MultiLevelWildcard);
+        }
+        if level.contains(&b'+') && level.len() > 1 {
+            return Err(DecodeError::SingleLevelWildcard);
         }
         rest = next;
     }

@@ -3,9 +3,8 @@
 use alloc::vec::Vec;
 
 use bytes::Bytes;
-use nom::number::complete::u8;
 
-use crate::primitive::{Parsed, fail, packet_id, put_header, whole};
+use crate::primitive::{Parsed, packet_id, put_header, reason, whole};
 use crate::{
     DecodeError, EncodeError, PacketId, PacketType, Properties, PropertyOwner, ReasonCode, Version,
 };
@@ -53,15 +52,12 @@ impl<'a> Ack<&'a [u8]> {
         if !version.has_properties() || input.is_empty() {
             return Ok((input, plain));
         }
-        let (input, code) = u8(input)?;
-        let reason = ReasonCode::from_byte(code).filter(|reason| reason.allowed_in(packet));
-        let Some(reason) = reason else {
-            return fail(DecodeError::ReasonCode);
-        };
+        let (owner, error) = rules(packet);
+        let (input, reason) = reason(input, packet, error)?;
         if input.is_empty() {
             return Ok((input, Self { reason, ..plain }));
         }
-        let (input, properties) = Properties::parse(input, owner(packet))?;
+        let (input, properties) = Properties::parse(input, version, owner)?;
         Ok((
             input,
             Self {
@@ -92,7 +88,7 @@ impl<B: AsRef<[u8]>> Ack<B> {
                 3
             });
         }
-        self.properties.check_owner(owner(packet))?;
+        self.properties.check_owner(rules(packet).0)?;
         Ok(3 + self.properties.encoded_len())
     }
 
@@ -127,11 +123,11 @@ impl<B: AsRef<[u8]>> Ack<B> {
     clippy::wildcard_enum_match_arm,
     reason = "only the four packets of this shape come here"
 )]
-const fn owner(packet: PacketType) -> PropertyOwner {
+const fn rules(packet: PacketType) -> (PropertyOwner, DecodeError) {
     match packet {
-        PacketType::PubRec => PropertyOwner::PubRec,
-        PacketType::PubRel => PropertyOwner::PubRel,
-        PacketType::PubComp => PropertyOwner::PubComp,
-        _ => PropertyOwner::PubAck,
+        PacketType::PubRec => (PropertyOwner::PubRec, DecodeError::PubRecReason),
+        PacketType::PubRel => (PropertyOwner::PubRel, DecodeError::PubRelReason),
+        PacketType::PubComp => (PropertyOwner::PubComp, DecodeError::PubCompReason),
+        _ => (PropertyOwner::PubAck, DecodeError::PubAckReason),
     }
 }

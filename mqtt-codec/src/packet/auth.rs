@@ -3,9 +3,8 @@
 use alloc::vec::Vec;
 
 use bytes::Bytes;
-use nom::number::complete::u8;
 
-use crate::primitive::{Parsed, fail, put_header, whole};
+use crate::primitive::{Parsed, fail, put_header, reason, whole};
 use crate::{DecodeError, EncodeError, PacketType, Properties, PropertyOwner, ReasonCode, Version};
 
 /// AUTH: a step of enhanced authentication.
@@ -23,21 +22,16 @@ impl<'a> Auth<&'a [u8]> {
         if !version.has_properties() {
             return Err(DecodeError::PacketType);
         }
-        whole(Self::parse(body))
+        whole(Self::parse(body, version))
     }
 
-    fn parse(input: &'a [u8]) -> Parsed<'a, Self> {
-        // Short forms leave out the authentication method, which must be there.
-        if input.len() < 2 {
+    fn parse(input: &'a [u8], version: Version) -> Parsed<'a, Self> {
+        // The short form leaves out the authentication method, which must be there.
+        if input.is_empty() {
             return fail(DecodeError::AuthenticationMethodMissing);
         }
-        let (input, code) = u8(input)?;
-        let reason =
-            ReasonCode::from_byte(code).filter(|reason| reason.allowed_in(PacketType::Auth));
-        let Some(reason) = reason else {
-            return fail(DecodeError::ReasonCode);
-        };
-        let (input, properties) = Properties::parse(input, PropertyOwner::Auth)?;
+        let (input, reason) = reason(input, PacketType::Auth, DecodeError::AuthReason)?;
+        let (input, properties) = Properties::parse(input, version, PropertyOwner::Auth)?;
         if properties.authentication_method().is_none() {
             return fail(DecodeError::AuthenticationMethodMissing);
         }
@@ -54,6 +48,9 @@ impl<B: AsRef<[u8]>> Auth<B> {
             return Err(EncodeError::ReasonCode);
         }
         self.properties.check_owner(PropertyOwner::Auth)?;
+        if self.properties.authentication_method().is_none() {
+            return Err(EncodeError::AuthenticationMethodMissing);
+        }
         Ok(1 + self.properties.encoded_len())
     }
 

@@ -5,19 +5,22 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use nom::number::complete::u8;
 
-use crate::primitive::{Parsed, fail, put_header, whole};
+use crate::primitive::{Parsed, fail, failure, put_header, reason, whole};
 use crate::{DecodeError, EncodeError, PacketType, Properties, PropertyOwner, ReasonCode, Version};
 
 /// CONNACK: the client is connected, or why not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnAck<B: AsRef<[u8]> = Bytes> {
-    /// True if the server goes on with a session that it had.
+    /// True if the server goes on with a session that it had. Not written with a failure
+    /// `[MQTT-3.2.2-6]`, nor in MQTT 3.1, which does not know it.
     pub session_present: bool,
     /// Success, or why not. Before 5.0 it travels as one of six return codes.
     pub reason: ReasonCode,
     /// The properties; empty before 5.0.
     pub properties: Properties<B>,
 }
+
+const SESSION_PRESENT: u8 = 1;
 
 impl<'a> ConnAck<&'a [u8]> {
     pub(crate) fn decode(body: &'a [u8], version: Version) -> Result<Self, DecodeError> {
@@ -27,30 +30,20 @@ impl<'a> ConnAck<&'a [u8]> {
     fn parse(input: &'a [u8], version: Version) -> Parsed<'a, Self> {
         let (input, flags) = u8(input)?;
         // MQTT 3.1 calls this byte reserved and unused.
-        if flags & !1 != 0 && version != Version::V3_1 {
+        let flags = if version == Version::V3_1 { 0 } else { flags };
+        if flags & !SESSION_PRESENT != 0 {
             return fail(DecodeError::ConnAckFlags);
         }
-        let (input, code) = u8(input)?;
-        let session_present = flags & 1 != 0;
-        if !version.has_properties() {
-            let Some(reason) = ReasonCode::from_return_code(code) else {
-                return fail(DecodeError::ReasonCode);
-            };
-            return Ok((
-                input,
-                Self {
-                    session_present,
-                    reason,
-                    properties: Properties::default(),
-                },
-            ));
-        }
-        let reason =
-            ReasonCode::from_byte(code).filter(|reason| reason.allowed_in(PacketType::ConnAck));
-        let Some(reason) = reason else {
-            return fail(DecodeError::ReasonCode);
+        let (input, reason) = if version.has_properties() {
+            reason(input, PacketType::ConnAck, DecodeError::ConnAckReason)?
+        } else {
+            return_code(input)?
         };
-        let (input, properties) = Properties::parse(input, PropertyOwner::ConnAck)?;
+        let session_present = flags & SESSION_PRESENT != 0;
+        if session_present && reason != ReasonCode::Success {
+            return fail(DecodeError::SessionPresentOnFailure);
+        }
+        let (input, properties) = Properties::parse(input, version, PropertyOwner::ConnAck)?;
         Ok((
             input,
             Self {
@@ -60,6 +53,12 @@ impl<'a> ConnAck<&'a [u8]> {
             },
         ))
     }
+}
+
+fn return_code(input: &[u8]) -> Parsed<'_, ReasonCode> {
+    let (rest, code) = u8(input)?;
+    let reason = ReasonCode::from_return_code(code);
+    Ok((rest, reason.ok_or(failure(DecodeError::ConnAckReason))?))
 }
 
 impl<B: AsRef<[u8]>> ConnAck<B> {
@@ -80,8 +79,8 @@ impl<B: AsRef<[u8]>> ConnAck<B> {
             self.remaining_len(version)?,
             out,
         )?;
-        // MQTT 3.1 knows no session present.
-        out.push((self.session_present && version != Version::V3_1).into());
+        let may_be_present = self.reason == ReasonCode::Success && version != Version::V3_1;
+        out.push((self.session_present && may_be_present).into());
         if version.has_properties() {
             out.push(self.reason as u8);
             self.properties.put(out);

@@ -9,7 +9,8 @@ use crate::primitive::{
     Parsed, binary, binary_len, fail, put_binary, put_header, qos_bits, text, topic_name, whole,
 };
 use crate::{
-    DecodeError, EncodeError, PacketType, Properties, PropertyOwner, QoS, Text, TopicName, Version,
+    DecodeError, EncodeError, Frame, PacketType, Properties, PropertyOwner, QoS, Text, TopicName,
+    Version,
 };
 
 /// CONNECT: a client asks to be connected.
@@ -18,6 +19,7 @@ pub struct Connect<B: AsRef<[u8]> = Bytes> {
     /// The version that the connection will speak.
     pub version: Version,
     /// True if the peer says that it is a bridge: bit 7 of the protocol level, as Mosquitto sets it.
+    /// Not with 5.0, where No Local and Retain As Published do what it is for.
     pub bridge: bool,
     /// Clean Start of 5.0, Clean Session before: an existing session is discarded.
     pub clean_start: bool,
@@ -60,6 +62,15 @@ const USER_NAME: u8 = 0b1000_0000;
 const BRIDGE: u8 = 0x80;
 
 impl<'a> Connect<&'a [u8]> {
+    /// The version that a CONNECT begins with, whatever is wrong behind it: who refuses a malformed
+    /// one has to say so in that version.
+    #[must_use]
+    pub fn peek_version(frame: Frame<'a>) -> Option<Version> {
+        let connect = frame.packet_type() == Some(PacketType::Connect);
+        let (_, (version, _)) = protocol(frame.body).ok().filter(|_| connect)?;
+        Some(version)
+    }
+
     pub(crate) fn decode(body: &'a [u8]) -> Result<Self, DecodeError> {
         whole(Self::parse(body))
     }
@@ -69,13 +80,16 @@ impl<'a> Connect<&'a [u8]> {
         let (input, flags) = u8(input)?;
         check_flags(flags, version)?;
         let (input, keep_alive) = be_u16(input)?;
-        let (input, properties) = properties(input, version, PropertyOwner::Connect)?;
+        let (input, properties) = Properties::parse(input, version, PropertyOwner::Connect)?;
         let (input, client_id) = text(input)?;
         let (input, will) = optional(flags & WILL != 0, input, |input| {
             Will::parse(input, flags, version)
         })?;
-        let (input, user_name) = optional(flags & USER_NAME != 0, input, text)?;
-        let (input, password) = optional(flags & PASSWORD != 0, input, binary)?;
+        // In MQTT 3.1 the end of the packet takes precedence over these two flags.
+        let there =
+            |flag, rest: &[u8]| flags & flag != 0 && !(version == Version::V3_1 && rest.is_empty());
+        let (input, user_name) = optional(there(USER_NAME, input), input, text)?;
+        let (input, password) = optional(there(PASSWORD, input), input, binary)?;
         let clean_start = flags & CLEAN_START != 0;
         Ok((
             input,
@@ -99,7 +113,7 @@ impl<'a> Will<&'a [u8]> {
         let Some(qos) = qos_bits(flags, WILL_QOS_SHIFT) else {
             return fail(DecodeError::WillQosThree);
         };
-        let (input, properties) = properties(input, version, PropertyOwner::Will)?;
+        let (input, properties) = Properties::parse(input, version, PropertyOwner::Will)?;
         let (input, topic) = topic_name(input)?;
         let (input, payload) = binary(input)?;
         Ok((
@@ -123,12 +137,15 @@ fn protocol(input: &[u8]) -> Parsed<'_, (Version, bool)> {
     if !Version::ALL.iter().any(same_name) {
         return fail(DecodeError::ProtocolName);
     }
-    let version = Version::ALL
+    let bridge = level & BRIDGE != 0;
+    let same_level = |version: &Version| {
+        version.level() == level & !BRIDGE && !(bridge && version.has_properties())
+    };
+    match Version::ALL
         .into_iter()
-        .filter(same_name)
-        .find(|version| version.level() == level & !BRIDGE);
-    match version {
-        Some(version) => Ok((input, (version, level & BRIDGE != 0))),
+        .find(|version| same_name(version) && same_level(version))
+    {
+        Some(version) => Ok((input, (version, bridge))),
         None => fail(DecodeError::ProtocolLevel),
     }
 }
@@ -136,26 +153,16 @@ fn protocol(input: &[u8]) -> Parsed<'_, (Version, bool)> {
 fn check_flags(flags: u8, version: Version) -> Result<(), nom::Err<DecodeError>> {
     let error = if flags & 1 != 0 {
         DecodeError::ConnectReservedFlag
-    } else if flags & WILL == 0 && flags & (WILL_QOS | WILL_RETAIN) != 0 {
-        DecodeError::WillFlags
+    } else if flags & WILL == 0 && flags & WILL_QOS != 0 {
+        DecodeError::WillQosWithoutWill
+    } else if flags & WILL == 0 && flags & WILL_RETAIN != 0 {
+        DecodeError::WillRetainWithoutWill
     } else if !version.has_properties() && flags & PASSWORD != 0 && flags & USER_NAME == 0 {
         DecodeError::PasswordWithoutUserName
     } else {
         return Ok(());
     };
     Err(nom::Err::Failure(error))
-}
-
-fn properties(
-    input: &[u8],
-    version: Version,
-    owner: PropertyOwner,
-) -> Parsed<'_, Properties<&[u8]>> {
-    if version.has_properties() {
-        Properties::parse(input, owner)
-    } else {
-        Ok((input, Properties::default()))
-    }
 }
 
 fn optional<'a, T>(
@@ -197,7 +204,8 @@ impl<B: AsRef<[u8]>> Connect<B> {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         put_header(PacketType::Connect.first_byte(), self.remaining_len()?, out)?;
         put_binary(self.version.protocol_name().as_bytes(), out);
-        out.push(self.version.level() | if self.bridge { BRIDGE } else { 0 });
+        let bridge = self.bridge && !self.version.has_properties();
+        out.push(self.version.level() | if bridge { BRIDGE } else { 0 });
         out.push(self.flags());
         out.extend_from_slice(&self.keep_alive.to_be_bytes());
         if self.version.has_properties() {

@@ -3,9 +3,8 @@
 use alloc::vec::Vec;
 
 use bytes::Bytes;
-use nom::number::complete::u8;
 
-use crate::primitive::{Parsed, fail, put_header, whole};
+use crate::primitive::{Parsed, put_header, reason, whole};
 use crate::{DecodeError, EncodeError, PacketType, Properties, PropertyOwner, ReasonCode, Version};
 
 /// DISCONNECT: the sender closes the connection, and why.
@@ -41,16 +40,11 @@ impl<'a> Disconnect<&'a [u8]> {
         if !version.has_properties() || input.is_empty() {
             return Ok((input, plain));
         }
-        let (input, code) = u8(input)?;
-        let reason =
-            ReasonCode::from_byte(code).filter(|reason| reason.allowed_in(PacketType::Disconnect));
-        let Some(reason) = reason else {
-            return fail(DecodeError::ReasonCode);
-        };
+        let (input, reason) = reason(input, PacketType::Disconnect, DecodeError::DisconnectReason)?;
         if input.is_empty() {
             return Ok((input, Self { reason, ..plain }));
         }
-        let (input, properties) = Properties::parse(input, PropertyOwner::Disconnect)?;
+        let (input, properties) = Properties::parse(input, version, PropertyOwner::Disconnect)?;
         Ok((input, Self { reason, properties }))
     }
 }

@@ -90,11 +90,7 @@ impl<'a> Publish<&'a [u8]> {
                 packet_id(input).map(|(rest, id)| (rest, PublishQoS::ExactlyOnce(id)))?
             }
         };
-        let (payload, properties) = if version.has_properties() {
-            Properties::parse(input, PropertyOwner::Publish)?
-        } else {
-            (input, Properties::default())
-        };
+        let (payload, properties) = Properties::parse(input, version, PropertyOwner::Publish)?;
         let topic = if topic.is_empty() && properties.topic_alias().is_some() {
             None
         } else if topic.is_empty() {

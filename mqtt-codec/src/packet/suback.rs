@@ -52,14 +52,19 @@ impl<B: AsRef<[u8]>> ReasonCodes<B> {
 
     fn check(&self, packet: PacketType) -> Result<(), EncodeError> {
         if self.0.as_ref().is_empty() {
-            return Err(EncodeError::Empty);
-        }
-        if self.iter().all(|reason| reason.allowed_in(packet)) {
+            Err(EncodeError::Empty)
+        } else if all_allowed(self.0.as_ref(), packet) {
             Ok(())
         } else {
             Err(EncodeError::ReasonCode)
         }
     }
+}
+
+fn all_allowed(reasons: &[u8], packet: PacketType) -> bool {
+    let allowed =
+        |byte: &u8| ReasonCode::from_byte(*byte).is_some_and(|reason| reason.allowed_in(packet));
+    reasons.iter().all(allowed)
 }
 
 impl<B: AsRef<[u8]>> core::fmt::Debug for ReasonCodes<B> {
@@ -68,75 +73,66 @@ impl<B: AsRef<[u8]>> core::fmt::Debug for ReasonCodes<B> {
     }
 }
 
-/// The codes that a SUBACK may carry before 5.0: the QoS granted, or failure.
-const fn is_return_code(byte: u8) -> bool {
-    matches!(byte, 0..=2 | 0x80)
-}
-
-fn parse(packet: PacketType, owner: PropertyOwner, input: &[u8]) -> Parsed<'_, SubAck<&[u8]>> {
-    let (input, packet_id) = packet_id(input)?;
-    let (reasons, properties) = Properties::parse(input, owner)?;
-    if reasons.is_empty() {
-        return fail(DecodeError::NoReasonCode);
-    }
-    let known =
-        |byte: &u8| ReasonCode::from_byte(*byte).is_some_and(|reason| reason.allowed_in(packet));
-    if !reasons.iter().all(known) {
-        return fail(DecodeError::ReasonCode);
-    }
-    Ok((
-        &[],
-        SubAck {
-            packet_id,
-            properties,
-            reasons: ReasonCodes(reasons),
-        },
-    ))
-}
-
 impl<'a> SubAck<&'a [u8]> {
     pub(crate) fn decode(body: &'a [u8], version: Version) -> Result<Self, DecodeError> {
-        if version.has_properties() {
-            return whole(parse(PacketType::SubAck, PropertyOwner::SubAck, body));
-        }
-        let (reasons, packet_id) = packet_id(body).map_err(|_| match body {
-            [0, 0, ..] => DecodeError::PacketIdZero,
-            _ => DecodeError::Truncated,
-        })?;
+        whole(Self::parse(body, version))
+    }
+
+    fn parse(input: &'a [u8], version: Version) -> Parsed<'a, Self> {
+        let (input, packet_id) = packet_id(input)?;
+        let (reasons, properties) = Properties::parse(input, version, PropertyOwner::SubAck)?;
         if reasons.is_empty() {
-            return Err(DecodeError::NoReasonCode);
+            return fail(DecodeError::SubAckEmpty);
         }
-        if !reasons.iter().all(|byte| is_return_code(*byte)) {
-            return Err(DecodeError::ReasonCode);
+        let known = if version.has_properties() {
+            all_allowed(reasons, PacketType::SubAck)
+        } else {
+            // The QoS granted, or failure. [MQTT-3.9.3-2]
+            reasons.iter().all(|byte| matches!(byte, 0..=2 | 0x80))
+        };
+        if !known {
+            return fail(DecodeError::SubAckReason);
         }
-        Ok(Self {
-            packet_id,
-            properties: Properties::default(),
-            reasons: ReasonCodes(reasons),
-        })
+        let reasons = ReasonCodes(reasons);
+        Ok((
+            &[],
+            Self {
+                packet_id,
+                properties,
+                reasons,
+            },
+        ))
     }
 }
 
 impl<'a> UnsubAck<&'a [u8]> {
     pub(crate) fn decode(body: &'a [u8], version: Version) -> Result<Self, DecodeError> {
-        if version.has_properties() {
-            let SubAck {
-                packet_id,
-                properties,
-                reasons,
-            } = whole(parse(PacketType::UnsubAck, PropertyOwner::UnsubAck, body))?;
-            return Ok(Self {
-                packet_id,
-                properties,
-                reasons,
-            });
+        whole(Self::parse(body, version))
+    }
+
+    fn parse(input: &'a [u8], version: Version) -> Parsed<'a, Self> {
+        let (input, packet_id) = packet_id(input)?;
+        let (input, properties) = Properties::parse(input, version, PropertyOwner::UnsubAck)?;
+        let (reasons, rest) = if version.has_properties() {
+            (input, &[][..])
+        } else {
+            (&[][..], input)
+        };
+        if version.has_properties() && reasons.is_empty() {
+            return fail(DecodeError::UnsubAckEmpty);
         }
-        let packet_id = whole(packet_id(body))?;
-        Ok(Self {
-            packet_id,
-            properties: Properties::default(),
-            reasons: ReasonCodes(&[]),
-        })
+        if !all_allowed(reasons, PacketType::UnsubAck) {
+            return fail(DecodeError::UnsubAckReason);
+        }
+        let reasons = ReasonCodes(reasons);
+        Ok((
+            rest,
+            Self {
+                packet_id,
+                properties,
+                reasons,
+            },
+        ))
     }
 }
 

@@ -75,12 +75,13 @@ impl SubscriptionOptions {
     /// The options of an options byte of MQTT 5.0.
     ///
     /// # Errors
-    /// [`DecodeError::SubscriptionOptions`] `[MQTT-3.8.3-5]`, [`DecodeError::RetainHandling`].
+    /// [`DecodeError::SubscriptionOptions`] `[MQTT-3.8.3-5]`,
+    /// [`DecodeError::SubscriptionQosThree`], [`DecodeError::RetainHandling`].
     pub fn from_byte(byte: u8) -> Result<Self, DecodeError> {
-        let qos = qos_bits(byte, 0).ok_or(DecodeError::SubscriptionOptions)?;
         if byte & 0b1100_0000 != 0 {
             return Err(DecodeError::SubscriptionOptions);
         }
+        let qos = qos_bits(byte, 0).ok_or(DecodeError::SubscriptionQosThree)?;
         let retain_handling = match byte >> 4 {
             0 => RetainHandling::Send,
             1 => RetainHandling::SendIfNew,
@@ -112,13 +113,9 @@ impl<'a> Subscribe<&'a [u8]> {
 
     fn parse(input: &'a [u8], version: Version) -> Parsed<'a, Self> {
         let (input, packet_id) = packet_id(input)?;
-        let (input, properties) = if version.has_properties() {
-            Properties::parse(input, PropertyOwner::Subscribe)?
-        } else {
-            (input, Properties::default())
-        };
+        let (input, properties) = Properties::parse(input, version, PropertyOwner::Subscribe)?;
         if input.is_empty() {
-            return fail(DecodeError::NoTopicFilter);
+            return fail(DecodeError::SubscribeEmpty);
         }
         let mut rest = input;
         while !rest.is_empty() {
@@ -139,7 +136,8 @@ fn subscription(input: &[u8], version: Version) -> Parsed<'_, Subscription<'_>> 
     let (input, filter) = text(input)?;
     let filter = TopicFilter::new(filter.bytes()).map_err(failure)?;
     let (input, byte) = u8(input)?;
-    if !version.has_properties() && byte > 2 {
+    // Before 5.0 there is nothing but the QoS.
+    if !version.has_properties() && byte & !0b11 != 0 {
         return fail(DecodeError::SubscriptionOptions);
     }
     let options = SubscriptionOptions::from_byte(byte).map_err(failure)?;
@@ -153,12 +151,15 @@ impl Subscriptions {
     /// The subscriptions given, in their order.
     ///
     /// # Errors
-    /// [`EncodeError::Empty`] for none.
+    /// [`EncodeError::Empty`] for none; [`EncodeError::NoLocalShared`] `[MQTT-3.8.3-4]`.
     pub fn new<'a>(
         subscriptions: impl IntoIterator<Item = Subscription<'a>>,
     ) -> Result<Self, EncodeError> {
         let mut raw = Vec::new();
         for Subscription { filter, options } in subscriptions {
+            if options.no_local && filter.share_name().is_some() {
+                return Err(EncodeError::NoLocalShared);
+            }
             binary_len(filter.as_bytes())?;
             put_binary(filter.as_bytes(), &mut raw);
             raw.push(options.to_byte());

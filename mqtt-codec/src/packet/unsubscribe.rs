@@ -33,13 +33,9 @@ impl<'a> Unsubscribe<&'a [u8]> {
 
     fn parse(input: &'a [u8], version: Version) -> Parsed<'a, Self> {
         let (input, packet_id) = packet_id(input)?;
-        let (input, properties) = if version.has_properties() {
-            Properties::parse(input, PropertyOwner::Unsubscribe)?
-        } else {
-            (input, Properties::default())
-        };
+        let (input, properties) = Properties::parse(input, version, PropertyOwner::Unsubscribe)?;
         if input.is_empty() {
-            return fail(DecodeError::NoTopicFilter);
+            return fail(DecodeError::UnsubscribeEmpty);
         }
         let mut rest = input;
         while !rest.is_empty() {
