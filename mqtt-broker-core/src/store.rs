@@ -2,6 +2,7 @@
 
 mod change;
 mod model;
+mod record;
 #[cfg(any(test, feature = "testkit"))]
 pub mod testkit;
 
@@ -14,6 +15,7 @@ pub use self::change::{
     Batch, Change, Delivery, SessionRecord, StoredSession, SubscriptionRecord, WillRecord,
 };
 pub use self::model::Model;
+pub use self::record::RecordError;
 use crate::{ClientId, Message};
 
 /// Keeps sessions, subscriptions, deliveries and retained messages.

@@ -8,10 +8,27 @@ use mqtt_codec::{PacketId, QoS, SubscriptionOptions, TopicFilter, TopicName};
 use crate::{ClientId, Instant, Message};
 
 /// Changes that are applied together or not at all.
-#[derive(Clone, Debug, Default)]
+///
+/// A batch has a [byte form](Batch::to_bytes): it is also what a log of all changes consists of.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
+    /// Which part of the broker's sessions it is about, counted from 0. A broker has one such part,
+    /// unless it is spread over several.
+    pub shard: u16,
+    /// Which owner of the shard wrote it. It rises when the shard changes hands, so that a store
+    /// that several brokers share can refuse what a deposed owner still writes. 0 without others.
+    pub epoch: u64,
     /// The changes, in the order in which they are to be applied.
     pub changes: Vec<Change>,
+}
+
+impl From<Vec<Change>> for Batch {
+    fn from(changes: Vec<Change>) -> Self {
+        Self {
+            changes,
+            ..Self::default()
+        }
+    }
 }
 
 /// One change of the state that outlives a connection.
