@@ -25,9 +25,7 @@ use self::deliver::Variants;
 pub use self::input::Input;
 use self::output::Release;
 pub use self::output::{Load, Output};
-use crate::state::{
-    Connection, ConnectionId, Deadline, Deadlines, Phase, Retained, Routes, Sessions,
-};
+use crate::state::{Connection, ConnectionId, Deadlines, Phase, Retained, Routes, Sessions};
 use crate::{Instant, Limits, Outbox, Violation};
 
 /// A broker's sessions, subscriptions and retained messages, and the rules for them.
@@ -84,8 +82,7 @@ impl Engine {
             index: index as u32,
             epoch,
         };
-        let timeout = std::time::Duration::from_millis(self.limits().connect_timeout_ms.into());
-        self.deadlines.add(now + timeout, Deadline::Connect(id));
+        self.await_connect(now, id);
         out.set_deadline(self.deadlines.next());
         id
     }
@@ -94,7 +91,9 @@ impl Engine {
     pub fn handle(&mut self, now: Instant, input: Input<'_>, out: &mut Output) {
         match input {
             Input::Packet(id, packet) => self.handle_packet(now, id, packet, out),
-            Input::Malformed(id, error) => self.handle_violation(now, id, error.into(), out),
+            Input::Malformed(id, error, version) => {
+                self.handle_malformed(now, id, error, version, out)
+            }
             Input::Closed(id) => self.handle_closed(now, id, out),
             Input::Written(id) => self.handle_written(now, id, out),
             Input::Decided(id, decision) => self.handle_decided(now, id, decision, out),
@@ -194,15 +193,20 @@ fn send<B: AsRef<[u8]>>(
     out: &mut Output,
 ) {
     let version = connection.version;
-    let len = packet.encoded_len(version);
-    debug_assert!(
-        len.is_ok(),
-        "the engine makes packets that can be encoded: {len:?}"
-    );
-    if len.is_ok_and(|len| len <= connection.packet_bytes_max as usize) {
+    if fits(connection, packet) {
         out.send(connection, release, |bytes| {
             let encoded = packet.encode(version, bytes);
             debug_assert!(encoded.is_ok(), "its length was known");
         });
     }
+}
+
+/// True if the client takes packets of this size.
+fn fits<B: AsRef<[u8]>>(connection: &Connection, packet: &Packet<B>) -> bool {
+    let len = packet.encoded_len(connection.version);
+    debug_assert!(
+        len.is_ok(),
+        "the engine makes packets that can be encoded: {len:?}"
+    );
+    len.is_ok_and(|len| len <= connection.packet_bytes_max as usize)
 }

@@ -65,7 +65,7 @@ impl Outbox {
     /// True if fewer than `max` bytes wait. If not, [`Outbox::written`] will say when they are gone.
     pub(crate) fn has_room(&self, max: usize) -> bool {
         let mut state = self.lock();
-        let room = state.bytes.len() + state.writing < max;
+        let room = state.waiting() < max;
         state.wants_room |= !room;
         room
     }
@@ -93,6 +93,19 @@ impl Outbox {
         }
     }
 
+    /// True if the connection is to be closed. As with [`Outbox::take`], the task has looked: what
+    /// comes from now on wakes it again.
+    pub(crate) fn is_closing(&self) -> bool {
+        let mut state = self.lock();
+        state.woken = false;
+        state.closing
+    }
+
+    /// Bytes that wait to be written.
+    pub(crate) fn waiting(&self) -> usize {
+        self.lock().waiting()
+    }
+
     /// Says that all that was taken, if anything, has been written. True if the engine waits for
     /// that: it is to be told by `Input::Written`.
     #[must_use]
@@ -110,6 +123,10 @@ impl Outbox {
 }
 
 impl State {
+    const fn waiting(&self) -> usize {
+        self.bytes.len() + self.writing
+    }
+
     fn wake(&mut self) -> Option<Waker> {
         if self.woken {
             return None;

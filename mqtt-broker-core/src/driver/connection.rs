@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use mqtt_codec::{Cut, Packet, Version, cut};
+use mqtt_codec::{Connect, Cut, Packet, Version, cut};
 use tokio::io::ReadBuf;
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
@@ -96,8 +96,24 @@ impl ConnectionTask {
     fn run(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
         // Before anything is looked at, so that nothing is missed.
         self.outbox.set_waker(cx.waker());
-        self.poll_read(cx)?;
-        self.poll_write(cx)
+        if !self.is_clogged() {
+            self.poll_read(cx)?;
+            return self.poll_write(cx);
+        }
+        self.poll_write(cx)?;
+        if !self.is_clogged() {
+            cx.waker().wake_by_ref();
+        }
+        Ok(())
+    }
+
+    /// True if more waits to be written than there are deliveries at a time: answers to a client
+    /// that does not read them. Until it does, it is not read from.
+    fn is_clogged(&self) -> bool {
+        let limits = &self.shard.limits;
+        // A delivery may begin as long as there is room, whatever its size.
+        let deliveries_max = limits.outbox_bytes_max + limits.packet_bytes_max as usize;
+        !self.writing.is_empty() && self.outbox.waiting() > deliveries_max
     }
 
     fn poll_decision(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
@@ -198,7 +214,7 @@ impl ConnectionTask {
                     Ok(Cut::Incomplete(_)) => return None,
                     Err(error) => {
                         rest = &[];
-                        engine.handle(now, Input::Malformed(id, error), out);
+                        engine.handle(now, Input::Malformed(id, error, None), out);
                         return None;
                     }
                 };
@@ -210,7 +226,10 @@ impl ConnectionTask {
                         }
                         engine.handle(now, Input::Packet(id, &packet), out);
                     }
-                    Err(error) => engine.handle(now, Input::Malformed(id, error), out),
+                    Err(error) => {
+                        let version = Connect::peek_version(frame);
+                        engine.handle(now, Input::Malformed(id, error, version), out);
+                    }
                 }
                 if let Some((_, question)) = out.take_question() {
                     return Some(question);
@@ -240,27 +259,31 @@ impl ConnectionTask {
     /// Writes what the outbox holds, in one go.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
         loop {
-            if self.writing.is_empty() {
+            let resumed = !self.writing.is_empty();
+            let closing = if resumed {
+                self.outbox.is_closing()
+            } else {
                 let taken = self.outbox.take();
                 self.writing = taken.bytes;
-                if taken.closing {
-                    self.start_closing();
-                    return Ok(());
-                }
-            }
-            if !self.writing.is_empty() {
-                match self.poll_write_rest(cx) {
-                    Poll::Pending => return Ok(()),
-                    Poll::Ready(Err(_)) => return Err(self.lost()),
-                    Poll::Ready(Ok(())) => {}
-                }
-            }
-            self.written = 0;
-            if !self.outbox.written(mem::take(&mut self.writing)) {
+                taken.closing
+            };
+            if closing {
+                self.start_closing();
                 return Ok(());
             }
-            let id = self.id;
-            self.handle(|engine, now, out| engine.handle(now, Input::Written(id), out))?;
+            match self.poll_write_rest(cx) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Err(_)) => return Err(self.lost()),
+                Poll::Ready(Ok(())) => {}
+            }
+            self.written = 0;
+            if self.outbox.written(mem::take(&mut self.writing)) {
+                let id = self.id;
+                self.handle(|engine, now, out| engine.handle(now, Input::Written(id), out))?;
+            } else if !resumed {
+                return Ok(());
+            }
+            // What came while this was being written has woken the task already, in vain.
         }
     }
 
@@ -276,6 +299,18 @@ impl ConnectionTask {
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Writes all there is: nothing more comes.
+    fn poll_write_last(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.poll_write_rest(cx))?;
+            self.written = 0;
+            self.writing = self.outbox.take().bytes;
+            if self.writing.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
     }
 
     fn start_closing(&mut self) {
@@ -296,7 +331,7 @@ impl ConnectionTask {
             return Poll::Ready(());
         }
         if !closing.shut_down {
-            let shut_down = ready!(self.poll_write_rest(cx)).is_ok()
+            let shut_down = ready!(self.poll_write_last(cx)).is_ok()
                 && ready!(Pin::new(&mut *self.transport).poll_shutdown(cx)).is_ok();
             if !shut_down {
                 return Poll::Ready(());

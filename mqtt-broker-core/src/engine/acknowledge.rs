@@ -128,6 +128,8 @@ impl Engine {
             Release::Now
         };
         if let Some(connection) = self.connection_mut(id) {
+            // As the client counts: what came on an earlier connection makes room, too.
+            connection.unreleased = connection.unreleased.saturating_sub(known.into());
             // [MQTT-4.3.3-11]
             send(
                 connection,

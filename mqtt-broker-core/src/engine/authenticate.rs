@@ -98,6 +98,10 @@ impl Engine {
         match decision {
             Decision::Accept(grant) => self.admit(now, id, &connecting, &grant, out),
             Decision::Refuse(reason) => self.refuse(id, reason, out),
+            // [MQTT-4.12.0-6] An authority that wants this has not decided: that is a refusal.
+            Decision::Continue(_) if connecting.credentials.method.is_none() => {
+                self.refuse(id, ReasonCode::NotAuthorized, out);
+            }
             Decision::Continue(data) => {
                 let Some(connection) = self.connection_mut(id) else {
                     return;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use mqtt_codec::{
-    ConnAck, Connect, Packet, Properties, Property, ReasonCode, Text, Version, levels,
+    ConnAck, Connect, Packet, PacketType, Properties, Property, ReasonCode, Text, Version, levels,
 };
 
 use super::disconnect::Cause;
@@ -66,9 +66,15 @@ impl Engine {
         let Some(connection) = self.connection_mut(id) else {
             return;
         };
+        // [MQTT-3.2.2-8] An authority may have thought of another one.
+        let fit = reason.is_failure() && reason.allowed_in(PacketType::ConnAck);
         let packet = ConnAck {
             session_present: false,
-            reason,
+            reason: if fit {
+                reason
+            } else {
+                ReasonCode::UnspecifiedError
+            },
             properties: Properties::<&[u8]>::default(),
         };
         send(connection, &Packet::ConnAck(packet), Release::Now, out);
@@ -106,20 +112,31 @@ impl Engine {
         if foreign || forbidden {
             return self.refuse(id, ReasonCode::NotAuthorized, out);
         }
+        let mut connack = self.connack(connect, &client, assigned.as_ref(), grant);
+        let fits = self
+            .connection_mut(id)
+            .is_some_and(|connection| super::fits(connection, &Packet::ConnAck(connack.clone())));
+        if !fits {
+            return self.refuse(id, ReasonCode::PacketTooLarge, out);
+        }
+        let stored = existing
+            .and_then(|session| self.sessions.get(session))
+            .is_some_and(|session| session.stored);
         let resumed =
             existing.and_then(|session| self.take_over(now, session, connect.clean_start, out));
         let session = resumed.unwrap_or_else(|| self.sessions.insert(client, Outbound::new()));
         self.begin(id, session, connect, grant, out);
         self.set_up_connection(now, id, session, connect, connecting, grant);
-        self.send_connack(
-            id,
-            session,
-            connect,
-            resumed.is_some(),
-            assigned,
-            grant.data.as_deref(),
-            out,
-        );
+        connack.session_present = resumed.is_some();
+        // A session that was discarded must not come back, either.
+        let release = if stored {
+            Release::AfterCommit
+        } else {
+            self.release_for(session)
+        };
+        if let Some(connection) = self.connection_mut(id) {
+            send(connection, &Packet::ConnAck(connack), release, out);
+        }
         self.pump(now, session, out);
     }
 
@@ -131,6 +148,7 @@ impl Engine {
         clean_start: bool,
         out: &mut Output,
     ) -> Option<SessionId> {
+        self.session_due(now, id, out);
         if let Some(old) = self.sessions.get(id)?.connection {
             self.close(
                 now,
@@ -219,39 +237,25 @@ impl Engine {
         }
     }
 
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "each is a field of the packet or decides one"
-    )]
-    fn send_connack(
-        &mut self,
-        id: ConnectionId,
-        session: SessionId,
+    /// The answer to a CONNECT that is accepted, for a new session.
+    fn connack(
+        &self,
         connect: &Connect,
-        session_present: bool,
-        assigned: Option<ClientId>,
-        data: Option<&[u8]>,
-        out: &mut Output,
-    ) {
-        let Some(session) = self.sessions.get(session) else {
-            return;
-        };
-        let release = if session.stored {
-            Release::AfterCommit
-        } else {
-            Release::Now
-        };
+        client: &ClientId,
+        assigned: Option<&ClientId>,
+        grant: &Grant,
+    ) -> ConnAck {
         let asked_expiry = expiry_interval(connect);
+        let expiry = asked_expiry.min(self.limits().session_expiry_max_s);
         let information = self.settings.response_information.as_ref();
         let response = information
             .filter(|_| connect.properties.request_response_information() == Some(true))
-            .and_then(|start| Text::from_string(format!("{start}{}", session.client)).ok());
+            .and_then(|start| Text::from_string(format!("{start}{client}")).ok());
         let assigned = assigned.and_then(|client| Text::from_string(client.as_str()).ok());
         let limits = &self.settings.limits;
         let keep_alive = self.keep_alive(connect);
         let properties = [
-            (session.expiry_interval != asked_expiry)
-                .then_some(Property::SessionExpiryInterval(session.expiry_interval)),
+            (expiry != asked_expiry).then_some(Property::SessionExpiryInterval(expiry)),
             NonZeroU16::new(limits.receive_maximum)
                 .filter(|maximum| *maximum != NonZeroU16::MAX)
                 .map(|maximum| Property::ReceiveMaximum(maximum.get())),
@@ -270,16 +274,13 @@ impl Engine {
                 .properties
                 .authentication_method()
                 .map(Property::AuthenticationMethod),
-            data.map(Property::AuthenticationData),
+            grant.data.as_deref().map(Property::AuthenticationData),
         ];
         let properties = Properties::new(properties.into_iter().flatten()).unwrap_or_default();
-        let packet = Packet::ConnAck(ConnAck {
-            session_present,
+        ConnAck {
+            session_present: false,
             reason: ReasonCode::Success,
             properties,
-        });
-        if let Some(connection) = self.connections.get_mut(id.index as usize) {
-            send(connection, &packet, release, out);
         }
     }
 

@@ -311,23 +311,24 @@ pub(super) fn send_publish(
 ) {
     let mut message = *message;
     let name = message.topic;
-    match connection
-        .aliases_out
-        .as_ref()
-        .map(|aliases| aliases.alias(name))
-    {
-        Some(Alias::Known(number)) => (message.topic, message.topic_alias) = (&[], Some(number)),
-        Some(Alias::New(number)) => {
-            let named = message;
-            message.topic_alias = Some(number);
-            // The alias itself takes three bytes.
-            if !fits(connection, &message) {
-                message = named;
-            } else if let Some(aliases) = &mut connection.aliases_out {
-                aliases.sent(name, number);
-            }
+    let aliases = connection.aliases_out.as_ref();
+    let alias = aliases.map_or(Alias::None, |aliases| aliases.alias(name));
+    let (topic, topic_alias) = match alias {
+        Alias::Known(number) => (&[][..], Some(number)),
+        Alias::New(number) => (name, Some(number)),
+        Alias::None => (name, None),
+    };
+    let aliased = Forward {
+        topic,
+        topic_alias,
+        ..message
+    };
+    // The alias takes three bytes itself: more than the shortest topics.
+    if fits(connection, &aliased) {
+        message = aliased;
+        if let (Alias::New(number), Some(aliases)) = (alias, &mut connection.aliases_out) {
+            aliases.sent(name, number);
         }
-        Some(Alias::None) | None => {}
     }
     out.counters.messages_sent += 1;
     out.send(connection, release, |bytes| {

@@ -1,6 +1,8 @@
 //! The end of a connection, for whatever cause, and what it does to session and will.
 
-use mqtt_codec::{ConnAck, Disconnect, Packet, Properties, Property, ReasonCode, Text, Version};
+use mqtt_codec::{
+    DecodeError, Disconnect, Packet, PacketType, Properties, Property, ReasonCode, Text, Version,
+};
 
 use super::output::{Output, Release};
 use super::{Engine, send};
@@ -99,6 +101,22 @@ impl Engine {
         self.close(now, id, Cause::Lost, out);
     }
 
+    pub(super) fn handle_malformed(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        error: DecodeError,
+        version: Option<Version>,
+        out: &mut Output,
+    ) {
+        if let (Some(connection), Some(version)) = (self.connection_mut(id), version)
+            && matches!(connection.phase, Phase::Opened)
+        {
+            connection.version = version;
+        }
+        self.handle_violation(now, id, error.into(), out);
+    }
+
     /// [MQTT-4.13.1-1]
     pub(super) fn handle_violation(
         &mut self,
@@ -110,18 +128,18 @@ impl Engine {
         let Some(connection) = self.connection_mut(id) else {
             return;
         };
+        let reason = violation.reason_code();
         match connection.phase {
-            // Nobody who is no MQTT client is told anything, but for a version that is not spoken.
-            Phase::Opened => {
-                if violation.reason_code() == ReasonCode::UnsupportedProtocolVersion {
-                    refuse_version(connection, out);
-                }
+            // Before 5.0, a malformed CONNECT gets no answer, but for a version that is not spoken;
+            // and who is no MQTT client gets none at all. [MQTT-3.1.4-1] of 3.1.1, [MQTT-3.1.2-2]
+            Phase::Opened
+                if connection.version != Version::V5
+                    && reason != ReasonCode::UnsupportedProtocolVersion =>
+            {
                 self.forget(id, out);
             }
             // [MQTT-3.14.0-1] No DISCONNECT before the CONNACK.
-            Phase::Asking(_) | Phase::Exchanging(_) => {
-                self.refuse(id, violation.reason_code(), out)
-            }
+            Phase::Opened | Phase::Asking(_) | Phase::Exchanging(_) => self.refuse(id, reason, out),
             Phase::Connected(_) => self.close(now, id, Cause::Violation(violation), out),
         }
     }
@@ -270,6 +288,12 @@ fn send_disconnect(
     text: Option<String>,
     out: &mut Output,
 ) {
+    // [MQTT-3.14.2-1] An authority, or a CONNECT that is no first packet, may ask for another one.
+    let reason = if reason.is_failure() && reason.allowed_in(PacketType::Disconnect) {
+        reason
+    } else {
+        ReasonCode::UnspecifiedError
+    };
     let text = text
         .filter(|_| connection.problem_information)
         .and_then(|text| Text::from_string(text).ok());
@@ -295,14 +319,4 @@ fn send_disconnect(
             out,
         );
     }
-}
-
-/// [MQTT-3.1.2-2] in the oldest form that says it: the client speaks another version than we know.
-fn refuse_version(connection: &mut Connection, out: &mut Output) {
-    let packet = ConnAck::<&[u8]> {
-        session_present: false,
-        reason: ReasonCode::UnsupportedProtocolVersion,
-        properties: Properties::default(),
-    };
-    send(connection, &Packet::ConnAck(packet), Release::Now, out);
 }

@@ -19,7 +19,7 @@ impl Engine {
         while let Some(due) = self.deadlines.take_due(now) {
             for deadline in due {
                 match deadline {
-                    Deadline::Connect(id) => self.connect_due(id, out),
+                    Deadline::Connect(id) => self.connect_due(now, id, out),
                     Deadline::KeepAlive(id) => self.keep_alive_due(now, id, out),
                     Deadline::SessionExpiry(id) => self.session_expiry_due(now, id, out),
                     Deadline::WillDelay(id) => self.will_delay_due(now, id, out),
@@ -39,15 +39,22 @@ impl Engine {
     }
 
     /// No CONNECT has come, or the authentication has not come to an end.
-    fn connect_due(&mut self, id: ConnectionId, out: &mut Output) {
+    fn connect_due(&mut self, now: Instant, id: ConnectionId, out: &mut Output) {
         let Some(connection) = self.connection_mut(id) else {
             return;
         };
         match connection.phase {
             Phase::Opened | Phase::Exchanging(_) => self.forget(id, out),
-            // The authority takes the time that it takes.
-            Phase::Asking(_) | Phase::Connected(_) => {}
+            // The authority takes the time that it takes; the client's next step has its own.
+            Phase::Asking(_) => self.await_connect(now, id),
+            Phase::Connected(_) => {}
         }
+    }
+
+    /// Gives the client its time for the CONNECT, or for the next step of its authentication.
+    pub(super) fn await_connect(&mut self, now: Instant, id: ConnectionId) {
+        let timeout = Duration::from_millis(self.limits().connect_timeout_ms.into());
+        self.deadlines.add(now + timeout, Deadline::Connect(id));
     }
 
     fn keep_alive_due(&mut self, now: Instant, id: ConnectionId, out: &mut Output) {
@@ -60,6 +67,12 @@ impl Engine {
         } else {
             self.deadlines.add(due, Deadline::KeepAlive(id));
         }
+    }
+
+    /// Does for a session what is due and was not handled yet: deadlines are handled once a second.
+    pub(super) fn session_due(&mut self, now: Instant, id: SessionId, out: &mut Output) {
+        self.will_delay_due(now, id, out);
+        self.session_expiry_due(now, id, out);
     }
 
     fn session_expiry_due(&mut self, now: Instant, id: SessionId, out: &mut Output) {

@@ -1,6 +1,6 @@
 //! What happens to the engine.
 
-use mqtt_codec::{DecodeError, Packet};
+use mqtt_codec::{DecodeError, Packet, Version};
 
 use super::Load;
 use crate::authority::Decision;
@@ -14,8 +14,8 @@ use crate::store::Delivery;
 pub enum Input<'a> {
     /// A packet has come.
     Packet(ConnectionId, &'a Packet<&'a [u8]>),
-    /// Bytes have come that are no packet.
-    Malformed(ConnectionId, DecodeError),
+    /// Bytes have come that are no packet. If they began as a CONNECT does, with its version.
+    Malformed(ConnectionId, DecodeError, Option<Version>),
     /// The transport is gone.
     Closed(ConnectionId),
     /// All that was sent to the connection has been written, and the engine waited for that.

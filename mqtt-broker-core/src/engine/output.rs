@@ -54,6 +54,8 @@ pub struct Load {
     pub after: u64,
     /// At most so many.
     pub limit: usize,
+    /// Those below this sequence number were there when it was asked for.
+    pub(crate) requested: u64,
 }
 
 /// Packets in the order in which they are to leave.

@@ -158,29 +158,37 @@ impl Engine {
         properties: Properties<&[u8]>,
         out: &mut Output,
     ) -> Result<(), Violation> {
-        let levels_max = self.limits().topic_levels_max;
+        let (levels_max, receive_maximum) = (
+            self.limits().topic_levels_max,
+            self.limits().receive_maximum,
+        );
         let Some(connection) = self.connection_mut(id) else {
             return Ok(());
         };
         let Some(session) = connection.session() else {
             return Ok(());
         };
+        let full = connection.unreleased >= receive_maximum;
         if levels(topic.bytes()).count() > levels_max {
             return Err(Violation::TopicTooDeep);
         }
         let permitted = connection.permissions.may_publish(topic);
-        if let PublishQoS::ExactlyOnce(packet_id) = publish.qos
-            && self.is_received(session, packet_id)?
-        {
+        if let PublishQoS::ExactlyOnce(packet_id) = publish.qos {
             // [MQTT-4.3.3-10]
-            self.acknowledge(
-                id,
-                publish.qos,
-                ReasonCode::Success,
-                Release::AfterCommit,
-                out,
-            );
-            return Ok(());
+            if self.is_received(session, packet_id) {
+                self.acknowledge(
+                    id,
+                    publish.qos,
+                    ReasonCode::Success,
+                    Release::AfterCommit,
+                    out,
+                );
+                return Ok(());
+            }
+            // [MQTT-3.3.4-7]
+            if full {
+                return Err(Violation::ReceiveMaximumExceeded);
+            }
         }
         if !permitted {
             out.counters.refused += 1;
@@ -212,19 +220,10 @@ impl Engine {
         Ok(())
     }
 
-    /// True if this QoS 2 message was taken before; an error if there are too many.
-    fn is_received(&self, session: SessionId, packet_id: PacketId) -> Result<bool, Violation> {
-        let Some(session) = self.sessions.get(session) else {
-            return Ok(false);
-        };
-        if session.received.contains(&packet_id) {
-            return Ok(true);
-        }
-        // [MQTT-3.3.4-7]
-        if session.received.len() >= usize::from(self.limits().receive_maximum) {
-            return Err(Violation::ReceiveMaximumExceeded);
-        }
-        Ok(false)
+    /// True if this QoS 2 message was taken before.
+    fn is_received(&self, session: SessionId, packet_id: PacketId) -> bool {
+        let session = self.sessions.get(session);
+        session.is_some_and(|session| session.received.contains(&packet_id))
     }
 
     fn acknowledge_published(
@@ -236,9 +235,10 @@ impl Engine {
         out: &mut Output,
     ) {
         // Before 5.0 there is no way to say so: the exchange goes on as if nothing had happened.
-        let v5 = self
-            .connection_mut(id)
-            .is_some_and(|connection| connection.version == Version::V5);
+        let Some(connection) = self.connections.get_mut(id.index as usize) else {
+            return;
+        };
+        let v5 = connection.version == Version::V5;
         let reason = if outcome.overflowed && v5 {
             ReasonCode::QuotaExceeded
         } else if outcome.matched {
@@ -257,6 +257,7 @@ impl Engine {
             && let Some(session) = self.sessions.get_mut(session_id)
         {
             session.received.insert(packet_id);
+            connection.unreleased += 1;
             if session.stored {
                 out.change(Change::PutReceived {
                     client: session.client.clone(),
@@ -332,7 +333,7 @@ impl Engine {
     /// that is connected, else one that comes back.
     fn choose_member(&mut self, filter: FilterId, qos: QoS) -> Option<Receiver> {
         let (sessions, connections) = (&self.sessions, &self.connections);
-        self.routes.choose(filter, |id| {
+        self.routes.choose(filter, |id, granted| {
             let session = sessions.get(id)?;
             match session
                 .connection
@@ -345,7 +346,8 @@ impl Engine {
                     Some(0)
                 }
                 Some(_) => Some(1),
-                None => (qos > QoS::AtMostOnce).then_some(2),
+                // QoS 0 does not wait.
+                None => (qos.min(granted.qos) > QoS::AtMostOnce).then_some(2),
             }
         })
     }

@@ -61,6 +61,7 @@ impl Engine {
                 client: session.client.clone(),
                 after: outbound.last_here(),
                 limit,
+                requested: outbound.next_seq(),
             });
         }
     }
@@ -76,7 +77,9 @@ impl Engine {
             return;
         };
         let complete = deliveries.len() < load.limit;
-        session.outbound.loaded(load.after, deliveries, complete);
+        session
+            .outbound
+            .loaded(load.after, load.requested, deliveries, complete);
         self.pump(now, load.session, out);
     }
 
@@ -193,12 +196,14 @@ fn send_next(
     out: &mut Output,
 ) -> bool {
     let outbound = &mut session.outbound;
-    if !outbound.may_send(connection.receive_maximum) {
-        return false;
-    }
+    let may_send = outbound.may_send(connection.receive_maximum);
     let Some((seq, slot)) = outbound.next_waiting() else {
         return false;
     };
+    // Only PUBLISH waits for the Receive Maximum. [MQTT-3.3.4-10]
+    if !may_send && matches!(slot.stage, Stage::Waiting | Stage::Sent) {
+        return false;
+    }
     match (slot.stage, slot.message.clone()) {
         (Stage::Waiting | Stage::Sent, Some(message)) => {
             send_waiting(now, session, connection, &message, out);

@@ -21,14 +21,16 @@ impl Engine {
         out: &mut Output,
     ) {
         let record = stored.record;
-        let outbound = match stored.deliveries {
-            None => Outbound::new(),
-            // Which deliveries were sent is not known after a crash: all may have been.
-            Some(seqs) if record.disconnected.is_none() => {
-                Outbound::resumed(*seqs.start(), seqs.end() + 1, seqs.end() + 1)
-            }
-            Some(seqs) => Outbound::resumed(*seqs.start(), seqs.end() + 1, record.sent_before),
+        // The numbers go on, or else what comes next would seem to have been sent.
+        let behind = stored.deliveries.as_ref().map_or(1, |seqs| seqs.end() + 1);
+        let next_seq = behind.max(record.sent_before);
+        let base = stored.deliveries.map_or(next_seq, |seqs| *seqs.start());
+        // Which deliveries were sent is not known after a crash: all may have been.
+        let sent_before = match record.disconnected {
+            Some(_) => record.sent_before,
+            None => next_seq,
         };
+        let outbound = Outbound::resumed(base, next_seq, sent_before);
         let id = self.sessions.insert(client.clone(), outbound);
         let subscriptions: Vec<_> = stored
             .subscriptions

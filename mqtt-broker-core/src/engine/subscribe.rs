@@ -74,7 +74,11 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(session_id) else {
             return ReasonCode::UnspecifiedError;
         };
-        if session.subscriptions.len() >= subscriptions_max {
+        let replaces = || {
+            let there = self.routes.find(filter);
+            there.is_some_and(|there| session.subscriptions.binary_search(&there).is_ok())
+        };
+        if session.subscriptions.len() >= subscriptions_max && !replaces() {
             return ReasonCode::QuotaExceeded;
         }
         let record = SubscriptionRecord {
@@ -166,7 +170,7 @@ impl Engine {
     }
 
     /// When an answer about the state of a session may leave.
-    fn release_for(&self, session: SessionId) -> Release {
+    pub(super) fn release_for(&self, session: SessionId) -> Release {
         let stored = self
             .sessions
             .get(session)

@@ -51,6 +51,8 @@ pub(crate) struct Connection {
     pub(crate) problem_information: bool,
     /// How many QoS 1 and 2 messages the client takes at once.
     pub(crate) receive_maximum: u16,
+    /// QoS 2 messages that were taken on this connection and are not released yet.
+    pub(crate) unreleased: u16,
     /// Seconds within which the client sends something; 0: no limit.
     pub(crate) keep_alive: u16,
     /// Bytes of the largest packet that the client takes.
@@ -75,6 +77,7 @@ impl Connection {
             version: Version::V3_1_1,
             problem_information: true,
             receive_maximum: u16::MAX,
+            unreleased: 0,
             keep_alive: 0,
             packet_bytes_max: u32::MAX,
             phase: Phase::Opened,

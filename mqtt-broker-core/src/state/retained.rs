@@ -184,3 +184,143 @@ impl Ord for Entry {
         self.0.topic_bytes().cmp(other.0.topic_bytes())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use mqtt_codec::{Properties, TopicName};
+    use proptest::collection::{btree_set, vec};
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+
+    fn message(topic: &str) -> Arc<Message> {
+        let topic = TopicName::new(topic.as_bytes()).unwrap();
+        Arc::new(Message::new(topic, Properties::default(), b"x"))
+    }
+
+    /// Levels that are prefixes of each other, and characters on both sides of the slash.
+    fn level() -> impl Strategy<Value = &'static str> {
+        select(vec!["a", "b", "ab", "a.", "a0", "", "$x", "\u{1}", "é"])
+    }
+
+    fn topic() -> impl Strategy<Value = String> {
+        let topic = vec(level(), 1..5).prop_map(|levels| levels.join("/"));
+        topic.prop_filter("not empty", |topic| !topic.is_empty())
+    }
+
+    fn filter() -> impl Strategy<Value = TopicFilter> {
+        let levels = vec(prop_oneof![2 => level(), 1 => Just("+")], 0..5);
+        let filter = (levels, select(vec!["", "#"])).prop_map(|(levels, end)| {
+            let levels = levels
+                .into_iter()
+                .chain(Some(end).filter(|end| !end.is_empty()));
+            TopicFilter::from_text(&levels.collect::<Vec<_>>().join("/"))
+        });
+        filter.prop_filter_map("a filter", Result::ok)
+    }
+
+    /// The topics that a replay finds; `between` is called after each look, which is at one or more
+    /// topics.
+    fn replay(
+        retained: &mut Retained,
+        filter: &TopicFilter,
+        budget: usize,
+        mut between: impl FnMut(&mut Retained),
+    ) -> Vec<String> {
+        let (mut cursor, mut topics) = (Cursor::default(), Vec::new());
+        for _ in 0..10_000 {
+            let mut left = budget;
+            let found = retained.next(filter, &mut cursor, &mut left);
+            let Some(found) = found else {
+                if left > 0 {
+                    return topics;
+                }
+                between(retained);
+                continue;
+            };
+            topics.push(String::from_utf8(found.topic_bytes().to_vec()).unwrap());
+            between(retained);
+        }
+        panic!("the replay does not end: {filter} finds {topics:?}");
+    }
+
+    fn matching(topics: impl IntoIterator<Item = String>, filter: &TopicFilter) -> Vec<String> {
+        let matches = |topic: &String| filter.matches(&TopicName::from_text(topic).unwrap());
+        topics.into_iter().filter(matches).collect()
+    }
+
+    proptest! {
+        /// A replay finds what looking at each topic finds, in the order of the topics' bytes.
+        #[test]
+        fn a_replay_finds_what_matches(
+            topics in btree_set(topic(), 0..40),
+            filter in filter(),
+            budget in 1..5_usize,
+        ) {
+            let mut retained = Retained::default();
+            for topic in &topics {
+                retained.put(message(topic));
+            }
+            prop_assert_eq!(retained.len(), topics.len());
+            let found = replay(&mut retained, &filter, budget, |_| ());
+            prop_assert_eq!(found, matching(topics, &filter));
+        }
+
+        /// Whatever comes and goes meanwhile: what is there all the time is found once, and nothing
+        /// is found twice.
+        #[test]
+        fn a_replay_goes_on_whatever_changes(
+            stays in btree_set(topic(), 0..20),
+            changes in vec(topic(), 0..20),
+            filter in filter(),
+        ) {
+            let mut retained = Retained::default();
+            for topic in &stays {
+                retained.put(message(topic));
+            }
+            let mut there = BTreeSet::new();
+            let mut changes = changes.into_iter().filter(|topic| !stays.contains(topic));
+            let mut found = replay(&mut retained, &filter, 1, |retained| {
+                let Some(topic) = changes.next() else { return };
+                if there.remove(&topic) {
+                    assert!(retained.remove(topic.as_bytes()), "it was there");
+                } else {
+                    retained.put(message(&topic));
+                    there.insert(topic);
+                }
+            });
+            prop_assert!(found.is_sorted());
+            let all = found.len();
+            found.dedup();
+            prop_assert_eq!(found.len(), all);
+            found.retain(|topic| stays.contains(topic));
+            prop_assert_eq!(found, matching(stays, &filter));
+        }
+    }
+
+    /// What cannot match is passed by seeking, not by looking at each.
+    #[test]
+    fn a_replay_seeks() {
+        let mut retained = Retained::default();
+        for number in 0..1000 {
+            retained.put(message(&format!("a/{number}/x/{number}")));
+            retained.put(message(&format!("b/{number}/x")));
+        }
+        retained.put(message("c/7/x"));
+        for (filter, found, looks_max) in [
+            ("c/#", 1, 4),
+            ("+/7/x", 2, 12),
+            ("a/7/+/7", 1, 4),
+            ("nothing/+", 0, 2),
+        ] {
+            let filter = TopicFilter::from_text(filter).unwrap();
+            let (mut cursor, mut budget, mut count) = (Cursor::default(), 1000, 0);
+            while retained.next(&filter, &mut cursor, &mut budget).is_some() {
+                count += 1;
+            }
+            assert_eq!(count, found, "{filter}");
+            assert!(1000 - budget <= looks_max, "{filter}: {budget}");
+        }
+    }
+}

@@ -241,7 +241,7 @@ impl Routes {
     pub(crate) fn choose(
         &mut self,
         id: FilterId,
-        mut rank: impl FnMut(SessionId) -> Option<u8>,
+        mut rank: impl FnMut(SessionId, &Granted) -> Option<u8>,
     ) -> Option<Receiver> {
         let filter = self.filters.get_mut(id.index())?;
         let count = filter.subscribers.len();
@@ -251,7 +251,7 @@ impl Routes {
             let rank = filter
                 .subscribers
                 .get(at)
-                .and_then(|subscriber| rank(subscriber.session));
+                .and_then(|subscriber| rank(subscriber.session, &subscriber.granted));
             if let Some(rank) = rank
                 && best.is_none_or(|(lowest, _)| rank < lowest)
             {
@@ -369,5 +369,161 @@ impl FilterId {
 
     const fn index(self) -> usize {
         self.0.get() as usize - 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use mqtt_codec::TopicName;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Subscribe(u32, String, QoS),
+        Unsubscribe(u32, String),
+    }
+
+    /// All subscriptions as a list.
+    type Naive = BTreeMap<(u32, String), Granted>;
+
+    const SESSIONS: u32 = 4;
+
+    fn session(index: u32) -> SessionId {
+        SessionId { index, epoch: 1 }
+    }
+
+    /// Few levels, so that filters and topics often meet; some are prefixes of others.
+    fn level() -> impl Strategy<Value = &'static str> {
+        select(vec!["a", "b", "ab", "", "$x", "é"])
+    }
+
+    fn topic() -> impl Strategy<Value = String> {
+        let topic = vec(level(), 1..5).prop_map(|levels| levels.join("/"));
+        topic.prop_filter("not empty", |topic| !topic.is_empty())
+    }
+
+    fn filter() -> impl Strategy<Value = String> {
+        let levels = vec(prop_oneof![3 => level(), 1 => Just("+")], 0..5);
+        let share = select(vec!["", "", "$share/g/", "$share/h/"]);
+        let filter = (share, levels, select(vec!["", "#"])).prop_map(|(share, levels, end)| {
+            let levels = levels
+                .into_iter()
+                .chain(Some(end).filter(|end| !end.is_empty()));
+            let filter = levels.collect::<Vec<_>>().join("/");
+            format!("{share}{filter}")
+        });
+        filter.prop_filter("a filter", |filter| TopicFilter::from_text(filter).is_ok())
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let qos = select(vec![QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce]);
+        prop_oneof![
+            (0..SESSIONS, filter(), qos)
+                .prop_map(|(session, filter, qos)| Step::Subscribe(session, filter, qos)),
+            (0..SESSIONS, filter())
+                .prop_map(|(session, filter)| Step::Unsubscribe(session, filter)),
+        ]
+    }
+
+    fn apply(routes: &mut Routes, naive: &mut Naive, step: Step) {
+        match step {
+            Step::Subscribe(index, filter, qos) => {
+                let granted = Granted {
+                    qos,
+                    no_local: false,
+                    retain_as_published: false,
+                    identifier: NonZeroU32::new(naive.len() as u32 + 1),
+                };
+                let text = TopicFilter::from_text(&filter).unwrap();
+                let id = routes.subscribe(session(index), text.as_view(), granted);
+                assert_eq!(routes.text(id), Some(&text));
+                naive.insert((index, filter), granted);
+            }
+            Step::Unsubscribe(index, filter) => {
+                let text = TopicFilter::from_text(&filter).unwrap();
+                let id = routes.find(text.as_view());
+                let there = id.is_some_and(|id| routes.unsubscribe(session(index), id));
+                assert_eq!(there, naive.remove(&(index, filter)).is_some());
+            }
+        }
+    }
+
+    /// What each session gets for a topic, in whichever order.
+    fn expected(naive: &Naive, topic: &str) -> BTreeMap<u32, BTreeSet<u32>> {
+        let topic = TopicName::from_text(topic).unwrap();
+        let mut sessions: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
+        for ((index, filter), granted) in naive {
+            let filter = TopicFilter::from_text(filter).unwrap();
+            if filter.share_name().is_none() && filter.matches(&topic) {
+                let identifier = granted.identifier.unwrap().get();
+                sessions.entry(*index).or_default().insert(identifier);
+            }
+        }
+        sessions
+    }
+
+    fn check(routes: &mut Routes, naive: &Naive, topic: &str) {
+        let route = routes.route(topic.as_bytes());
+        let mut found: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
+        for receiver in &route.receivers {
+            let all = std::iter::once(&receiver.first).chain(&receiver.others);
+            let identifiers = all.map(|granted| granted.identifier.unwrap().get());
+            let earlier = found.insert(receiver.session.index, identifiers.collect());
+            assert_eq!(earlier, None, "a session has two entries");
+        }
+        assert_eq!(found, expected(naive, topic), "{topic}");
+        let name = TopicName::from_text(topic).unwrap();
+        let groups: BTreeSet<_> = naive
+            .keys()
+            .filter(|(_, filter)| {
+                let filter = TopicFilter::from_text(filter).unwrap();
+                filter.share_name().is_some() && filter.matches(&name)
+            })
+            .map(|(_, filter)| filter.clone())
+            .collect();
+        let shared = route.shared.iter().map(|id| routes.text(*id).unwrap());
+        assert_eq!(
+            shared.map(|text| text.to_string()).collect::<BTreeSet<_>>(),
+            groups
+        );
+        for id in &route.shared {
+            let filter = routes.text(*id).unwrap().to_string();
+            let members = naive.keys().filter(|(_, other)| *other == filter);
+            // Each has its turn.
+            let chosen = members
+                .clone()
+                .map(|_| routes.choose(*id, |_, _| Some(0)).unwrap().session.index);
+            let chosen: BTreeSet<_> = chosen.collect();
+            assert_eq!(chosen, members.map(|(index, _)| *index).collect());
+        }
+    }
+
+    proptest! {
+        /// Whatever comes and goes: a topic's route is what looking at each subscription finds.
+        #[test]
+        fn routes_are_what_each_subscription_says(
+            steps in vec(step(), 0..40),
+            topics in vec(topic(), 1..6),
+            cache_max in 0..4_usize,
+        ) {
+            let (mut routes, mut naive) = (Routes::new(cache_max), Naive::new());
+            for step in steps {
+                apply(&mut routes, &mut naive, step);
+                for topic in &topics {
+                    check(&mut routes, &naive, topic);
+                }
+            }
+            for (index, filter) in naive.clone().into_keys() {
+                apply(&mut routes, &mut naive, Step::Unsubscribe(index, filter));
+            }
+            assert!(routes.filters.is_empty() && routes.exact.is_empty());
+            assert!(routes.trie.is_empty(), "{:?}", routes.trie);
+        }
     }
 }

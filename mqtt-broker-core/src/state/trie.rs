@@ -165,6 +165,15 @@ impl Trie {
         }
     }
 
+    /// True if nothing is left but the root.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.nodes.len() == 1
+            && self.edges.is_empty()
+            && self.levels.is_empty()
+            && self.level_numbers.is_empty()
+    }
+
     fn plus_child(&mut self, parent: NodeId) -> NodeId {
         let there = self.nodes.get(parent.0 as usize).and_then(|node| node.plus);
         there.unwrap_or_else(|| {

@@ -1,0 +1,174 @@
+//! What a test lets a client do. Each act is followed by all that comes of it.
+
+use mqtt_codec::{
+    Auth, Disconnect, Packet, PacketId, Properties, Property, QoS, ReasonCode, Subscribe,
+    Subscription, SubscriptionOptions, Subscriptions, TopicFilter, TopicFilters, Unsubscribe,
+};
+
+use super::script::text;
+use super::{Client, Post, World};
+
+/// A client and the world it is in.
+pub(crate) struct Actor<'w> {
+    world: &'w mut World,
+    index: usize,
+}
+
+impl<'w> Actor<'w> {
+    pub(super) fn new(world: &'w mut World, index: usize) -> Self {
+        Self { world, index }
+    }
+
+    pub(crate) fn state(&mut self) -> &mut Client {
+        &mut self.world.clients[self.index]
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.world.is_connected(self.index)
+    }
+
+    pub(crate) fn publish(mut self, post: Post) -> Self {
+        self.state().publish(post);
+        self.run()
+    }
+
+    pub(crate) fn subscribe(self, filter: &str, qos: QoS) -> Self {
+        self.subscribe_all(&[(filter, SubscriptionOptions::of_qos(qos))], None)
+    }
+
+    /// Subscribes with all that can be said.
+    pub(crate) fn subscribe_all(
+        mut self,
+        subscriptions: &[(&str, SubscriptionOptions)],
+        identifier: Option<u32>,
+    ) -> Self {
+        let id = self.state().new_id();
+        let subscriptions = subscriptions.iter().map(|(filter, options)| Subscription {
+            filter: TopicFilter::new(filter.as_bytes()).unwrap(),
+            options: *options,
+        });
+        let subscriptions = Subscriptions::new(subscriptions).unwrap();
+        let filters = subscriptions.iter().count();
+        let packet = Packet::Subscribe(Subscribe {
+            packet_id: PacketId::new(id).unwrap(),
+            properties: Properties::new(identifier.map(Property::SubscriptionIdentifier)).unwrap(),
+            subscriptions,
+        });
+        self.state().expect_suback(id, filters);
+        self.state().send(&packet);
+        self.run()
+    }
+
+    pub(crate) fn unsubscribe(self, filter: &str) -> Self {
+        self.unsubscribe_all(&[filter])
+    }
+
+    pub(crate) fn unsubscribe_all(mut self, filters: &[&str]) -> Self {
+        let id = self.state().new_id();
+        let packet = Packet::Unsubscribe(Unsubscribe {
+            packet_id: PacketId::new(id).unwrap(),
+            properties: Properties::default(),
+            filters: TopicFilters::new(
+                filters
+                    .iter()
+                    .map(|filter| TopicFilter::new(filter.as_bytes()).unwrap()),
+            )
+            .unwrap(),
+        });
+        self.state().expect_unsuback(id, filters.len());
+        self.state().send(&packet);
+        self.run()
+    }
+
+    pub(crate) fn ping(self) -> Self {
+        self.send(&Packet::<&[u8]>::PingReq)
+    }
+
+    /// Sends AUTH with the method of the CONNECT.
+    pub(crate) fn authenticate(mut self, reason: ReasonCode, data: &[u8]) -> Self {
+        let method = text(&self.state().hello.method.clone().unwrap());
+        let properties = [
+            Property::AuthenticationMethod(method.as_view()),
+            Property::AuthenticationData(data),
+        ];
+        let properties = Properties::new(properties).unwrap();
+        self.send(&Packet::Auth(Auth { reason, properties }))
+    }
+
+    pub(crate) fn disconnect(self) -> Self {
+        self.send(&Packet::Disconnect(Disconnect::new(ReasonCode::Success)))
+    }
+
+    pub(crate) fn disconnect_with(self, reason: ReasonCode, session_expiry: Option<u32>) -> Self {
+        let properties =
+            Properties::new(session_expiry.map(Property::SessionExpiryInterval)).unwrap();
+        self.send(&Packet::Disconnect(Disconnect { reason, properties }))
+    }
+
+    /// The transport is gone.
+    pub(crate) fn lose(self) -> Self {
+        self.world.lose(self.index);
+        self.run()
+    }
+
+    /// Sends a packet of the test's own making.
+    pub(crate) fn send<B: AsRef<[u8]>>(mut self, packet: &Packet<B>) -> Self {
+        self.state().improvises = true;
+        self.state().send(packet);
+        self.run()
+    }
+
+    pub(crate) fn send_bytes(mut self, bytes: &[u8]) -> Self {
+        self.state().improvises = true;
+        self.state().sending.extend_from_slice(bytes);
+        self.run()
+    }
+
+    /// From now on nothing is acknowledged but by [`Actor::acknowledge`].
+    pub(crate) fn keeps_acks(mut self) -> Self {
+        self.state().acknowledges = false;
+        self
+    }
+
+    /// From now on everything is acknowledged, what was kept included.
+    pub(crate) fn acknowledges(mut self) -> Self {
+        self.state().acknowledges = true;
+        while self.state().acknowledge_next() {}
+        self.run()
+    }
+
+    /// Sends the next `count` acknowledgements that were kept.
+    pub(crate) fn acknowledge(mut self, count: usize) -> Self {
+        for _ in 0..count {
+            assert!(self.state().acknowledge_next(), "nothing was kept");
+        }
+        self.run()
+    }
+
+    /// Refuses a QoS 2 message by a PUBREC with a failure.
+    pub(crate) fn refuse(mut self, id: u16, reason: ReasonCode) -> Self {
+        self.state().refuse(id, reason);
+        self.run()
+    }
+
+    /// From now on the client does not read.
+    pub(crate) fn stops_reading(self) -> Self {
+        self.world.set_reads(self.index, false);
+        self
+    }
+
+    pub(crate) fn reads(self) -> Self {
+        self.world.set_reads(self.index, true);
+        self.run()
+    }
+
+    /// All that has come since the last look.
+    pub(crate) fn packets(mut self) -> Vec<String> {
+        std::mem::take(&mut self.state().log)
+    }
+
+    fn run(self) -> Self {
+        self.world.run();
+        self
+    }
+}

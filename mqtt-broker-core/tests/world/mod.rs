@@ -1,0 +1,545 @@
+//! Scripted clients against a real engine, with a clock that jumps and commits driven by hand.
+//!
+//! The world does what the driver does: it hands the engine whole packets, gives what is in the
+//! outboxes to the clients, commits what has changed, reads what is wanted, asks the authority, and
+//! tells the engine the time when something is due.
+//!
+//! ```text
+//! let mut world = World::new();
+//! world.connect("a", v5()).subscribe("t", QoS::AtLeastOnce);
+//! world.connect("b", v5()).publish(post("t", "hi").qos(QoS::AtLeastOnce));
+//! assert_eq!(world.received("a"), ["PUBLISH t hi q1 id1"]);
+//! ```
+
+mod actor;
+mod client;
+mod describe;
+mod script;
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::Duration;
+
+use mqtt_broker_core::authority::{AllowAll, Authority, Decision, Question};
+use mqtt_broker_core::store::{Batch, Delivery, SessionStore};
+use mqtt_broker_core::{
+    ConnectionId, Engine, Input, Instant, Limits, Load, Outbox, Output, Peer, Settings,
+};
+use mqtt_codec::{Connect, Cut, Packet, Version, cut};
+use mqtt_store_memory::MemoryStore;
+
+pub(crate) use self::actor::Actor;
+pub(crate) use self::client::{Client, Received};
+pub(crate) use self::script::{Hello, Post, hello, post, text, v5, v31, v311};
+
+/// Turns after which a world has to have come to rest.
+const TURNS_MAX: usize = 100_000;
+
+/// A broker and its clients.
+pub(crate) struct World {
+    pub(crate) engine: Engine,
+    pub(crate) out: Output,
+    pub(crate) now: Instant,
+    pub(crate) clients: Vec<Client>,
+    settings: Settings,
+    /// Of each client, by its place.
+    links: Vec<Option<Link>>,
+    pub(crate) store: Arc<dyn SessionStore>,
+    authority: Box<dyn FnMut(Question) -> Option<Decision>>,
+    commits_held: bool,
+    loads_held: bool,
+    /// The commit that is under way, and what is to be read after it.
+    committing: Option<(Batch, Vec<Load>)>,
+    loaded: VecDeque<(Load, Vec<(u64, Delivery)>)>,
+    /// True once the store has failed.
+    pub(crate) dead: bool,
+}
+
+/// A connection, as the broker's side has it.
+struct Link {
+    id: ConnectionId,
+    outbox: Arc<Outbox>,
+    version: Option<Version>,
+    /// What has come and was not handled yet.
+    incoming: Vec<u8>,
+    /// True while the authority is asked.
+    asking: bool,
+    /// False: what is written waits.
+    reads: bool,
+}
+
+/// What becomes of the commit that is under way when the broker crashes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Crash {
+    /// It had not reached the disk.
+    BeforeCommit,
+    /// It had.
+    AfterCommit,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with(Limits::default())
+    }
+
+    pub(crate) fn with(limits: Limits) -> Self {
+        let settings = Settings {
+            limits,
+            seed: 1,
+            response_information: Some("answers/".to_owned()),
+        };
+        Self::of(settings, Arc::new(MemoryStore::default()))
+    }
+
+    pub(crate) fn on(store: Arc<dyn SessionStore>) -> Self {
+        let settings = Settings {
+            seed: 1,
+            ..Settings::default()
+        };
+        Self::of(settings, store)
+    }
+
+    pub(crate) fn of(settings: Settings, store: Arc<dyn SessionStore>) -> Self {
+        let mut world = Self {
+            engine: Engine::new(settings.clone()),
+            out: Output::default(),
+            now: Instant::from_millis(1_700_000_000_000),
+            clients: Vec::new(),
+            settings,
+            links: Vec::new(),
+            store,
+            authority: Box::new(|question| {
+                Some(block_on(AllowAll.decide(&Peer::default(), question)))
+            }),
+            commits_held: false,
+            loads_held: false,
+            committing: None,
+            loaded: VecDeque::new(),
+            dead: false,
+        };
+        world.restore();
+        world
+    }
+
+    /// Who answers the engine's questions; `None` is no answer yet.
+    pub(crate) fn authority(
+        &mut self,
+        authority: impl FnMut(Question) -> Option<Decision> + 'static,
+    ) {
+        self.authority = Box::new(authority);
+    }
+
+    /// Connects a client, over a transport of its own, and lets the world come to rest.
+    pub(crate) fn connect(&mut self, name: &str, hello: Hello) -> Actor<'_> {
+        let index = self.open(name, hello);
+        self.run();
+        Actor::new(self, index)
+    }
+
+    /// Lets a client open a connection and send its CONNECT, which nobody has read yet.
+    pub(crate) fn open(&mut self, name: &str, hello: Hello) -> usize {
+        let index = match self.find(name) {
+            Some(index) => index,
+            None => {
+                self.clients.push(Client::new(name, hello.clone()));
+                self.links.push(None);
+                self.clients.len() - 1
+            }
+        };
+        self.lose(index);
+        self.clients[index].connect(hello);
+        self.link(index);
+        index
+    }
+
+    /// A transport for a client.
+    fn link(&mut self, index: usize) {
+        if self.dead {
+            return;
+        }
+        let outbox = Arc::new(Outbox::default());
+        let id = self.engine.open(self.now, outbox.clone(), &mut self.out);
+        self.links[index] = Some(Link {
+            id,
+            outbox,
+            version: None,
+            incoming: Vec::new(),
+            asking: false,
+            reads: true,
+        });
+    }
+
+    /// A client that is there.
+    pub(crate) fn client(&mut self, name: &str) -> Actor<'_> {
+        let index = self.index(name);
+        Actor::new(self, index)
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<usize> {
+        self.clients.iter().position(|client| client.name == name)
+    }
+
+    fn index(&self, name: &str) -> usize {
+        self.find(name)
+            .unwrap_or_else(|| panic!("there is no client {name}"))
+    }
+
+    /// Publishes, and lets the world come to rest.
+    pub(crate) fn publish(&mut self, name: &str, post: Post) {
+        self.client(name).publish(post);
+    }
+
+    /// The messages that have come since the last look.
+    pub(crate) fn received(&mut self, name: &str) -> Vec<String> {
+        let mut log = self.packets(name);
+        log.retain(|line| line.starts_with("PUBLISH"));
+        log
+    }
+
+    /// All that has come since the last look.
+    pub(crate) fn packets(&mut self, name: &str) -> Vec<String> {
+        self.run();
+        let index = self.index(name);
+        std::mem::take(&mut self.clients[index].log)
+    }
+
+    pub(crate) fn is_connected(&self, index: usize) -> bool {
+        self.links[index].is_some()
+    }
+
+    /// The client's transport is gone, with what was under way on it.
+    pub(crate) fn lose(&mut self, index: usize) {
+        self.clients[index].sending.clear();
+        if let Some(link) = self.links[index].take() {
+            self.handle(Input::Closed(link.id));
+        }
+    }
+
+    fn set_reads(&mut self, index: usize, reads: bool) {
+        if let Some(link) = &mut self.links[index] {
+            link.reads = reads;
+        }
+    }
+
+    /// Lets everything happen that can happen now.
+    pub(crate) fn run(&mut self) {
+        for _ in 0..TURNS_MAX {
+            let mut busy = false;
+            for index in 0..self.clients.len() {
+                busy |= self.carry_in(index);
+                busy |= self.carry_out(index);
+            }
+            busy |= self.commit();
+            if !busy {
+                return self.check();
+            }
+        }
+        panic!("the world does not come to rest");
+    }
+
+    /// What has to hold when everything has happened.
+    fn check(&self) {
+        if self.dead {
+            return;
+        }
+        if self.links.iter().flatten().all(|link| link.reads) {
+            let links = self.links.iter().flatten().count();
+            let connections = self.engine.connections();
+            if self.committing.is_none() && self.loaded.is_empty() {
+                assert_eq!(connections, links, "a connection is left, or lost");
+                assert_eq!(self.out.held_bytes(), 0, "nothing waits for nothing");
+            }
+            assert!(connections <= links, "a connection is left");
+        }
+    }
+
+    /// Hands the engine what a client has sent; false if it has sent nothing.
+    pub(crate) fn carry_in(&mut self, index: usize) -> bool {
+        let some = usize::MAX;
+        self.carry_in_some(index, some)
+    }
+
+    /// The same with the first `count` bytes.
+    pub(crate) fn carry_in_some(&mut self, index: usize, count: usize) -> bool {
+        let (client, link) = (&mut self.clients[index], &mut self.links[index]);
+        let Some(link) = link else { return false };
+        if client.sending.is_empty() || link.asking || self.dead {
+            return false;
+        }
+        let count = count.min(client.sending.len());
+        link.incoming.extend(client.sending.drain(..count));
+        self.batch(index);
+        true
+    }
+
+    /// Hands all whole packets to the engine, up to a question to the authority.
+    fn batch(&mut self, index: usize) {
+        let limits = self.settings.limits.clone();
+        while let Some(link) = &mut self.links[index] {
+            let max = if link.version.is_some() {
+                limits.packet_bytes_max
+            } else {
+                limits.connect_bytes_max
+            };
+            let id = link.id;
+            let bytes = std::mem::take(&mut link.incoming);
+            let frame = match cut(&bytes, max as usize) {
+                Ok(Cut::Whole(frame)) => frame,
+                Ok(Cut::Incomplete(_)) => {
+                    link.incoming = bytes;
+                    return;
+                }
+                Err(error) => return self.handle(Input::Malformed(id, error, None)),
+            };
+            link.incoming = bytes[frame.bytes.len()..].to_vec();
+            match Packet::decode(frame, link.version.unwrap_or(Version::V5)) {
+                Ok(packet) => {
+                    if let Packet::Connect(connect) = &packet {
+                        link.version.get_or_insert(connect.version);
+                    }
+                    self.handle(Input::Packet(id, &packet));
+                }
+                Err(error) => {
+                    self.handle(Input::Malformed(id, error, Connect::peek_version(frame)))
+                }
+            }
+            if let Some((asked, question)) = self.out.take_question() {
+                assert_eq!(asked, id, "a question about another connection");
+                match (self.authority)(question) {
+                    Some(decision) => self.handle(Input::Decided(id, decision)),
+                    None => {
+                        if let Some(link) = &mut self.links[index] {
+                            link.asking = true;
+                        }
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Answers the question that is open about a client.
+    pub(crate) fn decide(&mut self, name: &str, decision: Decision) {
+        let index = self.index(name);
+        let link = self.links[index].as_mut().unwrap();
+        assert!(std::mem::take(&mut link.asking), "nobody was asked");
+        let id = link.id;
+        self.handle(Input::Decided(id, decision));
+        self.batch(index);
+        self.run();
+    }
+
+    /// Gives a client what is in its outbox; false if there is nothing.
+    pub(crate) fn carry_out(&mut self, index: usize) -> bool {
+        let Some(link) = self.links[index].as_mut().filter(|link| link.reads) else {
+            return false;
+        };
+        let id = link.id;
+        let taken = link.outbox.take();
+        let some = !taken.bytes.is_empty() || taken.closing;
+        self.clients[index].receive(&taken.bytes);
+        let wanted = link.outbox.written(taken.bytes);
+        if taken.closing {
+            self.links[index] = None;
+            self.clients[index].closed();
+        } else if wanted {
+            self.handle(Input::Written(id));
+        }
+        some || wanted
+    }
+
+    fn handle(&mut self, input: Input<'_>) {
+        if !self.dead {
+            self.engine.handle(self.now, input, &mut self.out);
+            assert_eq!(self.out.wakers().count(), 0, "nobody sleeps here");
+        }
+    }
+
+    /// Commits and reads what there is; false if there is nothing.
+    fn commit(&mut self) -> bool {
+        let started = self.start_commit();
+        let finished = !self.commits_held && self.finish_commit();
+        let loaded = !self.loads_held && self.finish_load();
+        started || finished || loaded
+    }
+
+    /// Takes what has changed and what is wanted, if nothing is under way.
+    pub(crate) fn start_commit(&mut self) -> bool {
+        if self.committing.is_some() || !self.loaded.is_empty() || self.dead {
+            return false;
+        }
+        let loads = self.out.take_loads();
+        match self.out.take_batch() {
+            None if loads.is_empty() => return false,
+            Some(batch) => self.committing = Some((batch, loads)),
+            None => self.read(loads),
+        }
+        true
+    }
+
+    /// The commit that is under way is done, or has failed.
+    pub(crate) fn finish_commit(&mut self) -> bool {
+        let Some((batch, loads)) = self.committing.take() else {
+            return false;
+        };
+        if block_on(self.store.commit(batch)).is_err() {
+            self.engine.abort(&mut self.out);
+            self.dead = true;
+            return true;
+        }
+        self.out.committed();
+        self.read(loads);
+        true
+    }
+
+    fn read(&mut self, loads: Vec<Load>) {
+        for load in loads {
+            let deliveries = self
+                .store
+                .deliveries(&load.client, Some(load.after), load.limit);
+            let deliveries = block_on(deliveries).unwrap();
+            self.loaded.push_back((load, deliveries));
+        }
+    }
+
+    /// Hands the engine what was read first.
+    pub(crate) fn finish_load(&mut self) -> bool {
+        let Some((load, deliveries)) = self.loaded.pop_front() else {
+            return false;
+        };
+        self.handle(Input::Loaded(load, deliveries));
+        true
+    }
+
+    pub(crate) fn is_committing(&self) -> bool {
+        self.committing.is_some()
+    }
+
+    /// From now on commits take for ever, as on a disk that hangs.
+    pub(crate) fn hold_commits(&mut self) {
+        self.commits_held = true;
+    }
+
+    /// Commits are done again; lets the world come to rest.
+    pub(crate) fn release_commits(&mut self) {
+        self.commits_held = false;
+        self.run();
+    }
+
+    /// Only the commit that is under way is done.
+    pub(crate) fn commit_once(&mut self) {
+        assert!(self.finish_commit(), "no commit is under way");
+        self.run();
+    }
+
+    /// From now on, what is read from the store does not come back.
+    pub(crate) fn hold_loads(&mut self) {
+        self.loads_held = true;
+    }
+
+    pub(crate) fn release_loads(&mut self) {
+        self.loads_held = false;
+        self.run();
+    }
+
+    /// Lets time pass, and what is due happen when it is.
+    pub(crate) fn advance(&mut self, time: Duration) {
+        let end = self.now + time;
+        self.run();
+        while let Some(deadline) = self.out.deadline().filter(|deadline| *deadline <= end)
+            && !self.dead
+        {
+            self.now = self.now.max(deadline);
+            self.handle(Input::Deadline);
+            self.run();
+        }
+        self.now = end;
+    }
+
+    pub(crate) fn advance_secs(&mut self, seconds: u64) {
+        self.advance(Duration::from_secs(seconds));
+    }
+
+    /// The broker shuts down.
+    pub(crate) fn shut_down(&mut self) {
+        self.handle(Input::Shutdown);
+        self.run();
+    }
+
+    /// The broker's process is killed, what was not committed is lost, and a new one starts.
+    pub(crate) fn crash_and_restart(&mut self) {
+        self.crash(Crash::BeforeCommit);
+    }
+
+    pub(crate) fn crash(&mut self, crash: Crash) {
+        if let Some((batch, _)) = self.committing.take()
+            && crash == Crash::AfterCommit
+        {
+            block_on(self.store.commit(batch)).unwrap();
+        }
+        self.restart();
+    }
+
+    /// A new broker on what the store holds.
+    pub(crate) fn restart(&mut self) {
+        for link in &mut self.links {
+            *link = None;
+        }
+        for client in &mut self.clients {
+            client.sending.clear();
+            client.forget_uncertain();
+        }
+        self.committing = None;
+        self.loaded.clear();
+        self.dead = false;
+        self.engine = Engine::new(self.settings.clone());
+        self.out = Output::default();
+        self.restore();
+    }
+
+    fn restore(&mut self) {
+        let mut after = None;
+        loop {
+            let page = block_on(self.store.sessions(after.as_ref(), 2)).unwrap();
+            let Some((last, _)) = page.last() else { break };
+            after = Some(last.clone());
+            for (client, stored) in page {
+                self.engine
+                    .restore_session(self.now, client, stored, &mut self.out);
+            }
+        }
+        let mut after = None;
+        loop {
+            let page = block_on(self.store.retained(after.as_ref(), 2)).unwrap();
+            let Some(last) = page.last() else { break };
+            after = Some(last.topic());
+            for message in page {
+                self.engine.restore_retained(message, &mut self.out);
+            }
+        }
+    }
+}
+
+/// Waits for a future on this thread.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
