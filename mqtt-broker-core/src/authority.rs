@@ -102,15 +102,26 @@ pub trait Permissions: Send + Sync + 'static {
 }
 
 /// Lets everybody do everything; knows no authentication methods.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct AllowAll;
+#[derive(Clone, Debug)]
+pub struct AllowAll {
+    /// The same for all, so that a connection costs nothing more.
+    grant: Grant,
+}
+
+impl Default for AllowAll {
+    fn default() -> Self {
+        Self {
+            grant: Grant::all(),
+        }
+    }
+}
 
 #[async_trait]
 impl Authority for AllowAll {
     async fn decide(&self, _: &Peer, question: Question) -> Decision {
         match question {
             Question::Connect(credentials) if credentials.method.is_none() => {
-                Decision::Accept(Grant::all())
+                Decision::Accept(self.grant.clone())
             }
             // [MQTT-4.12.0-1]
             Question::Connect(_) | Question::Authenticate { .. } => {
@@ -120,24 +131,27 @@ impl Authority for AllowAll {
     }
 }
 
-impl Permissions for AllowAll {
-    fn may_publish(&self, _: TopicName<&[u8]>) -> bool {
-        true
-    }
-
-    fn may_subscribe(&self, _: TopicFilter<&[u8]>) -> bool {
-        true
-    }
-}
-
 impl Grant {
     /// Everything, to nobody in particular.
     #[must_use]
     pub fn all() -> Self {
         Self {
             identity: None,
-            permissions: Arc::new(AllowAll),
+            permissions: Arc::new(Everything),
             data: None,
         }
+    }
+}
+
+/// The permission to do everything.
+struct Everything;
+
+impl Permissions for Everything {
+    fn may_publish(&self, _: TopicName<&[u8]>) -> bool {
+        true
+    }
+
+    fn may_subscribe(&self, _: TopicFilter<&[u8]>) -> bool {
+        true
     }
 }

@@ -152,7 +152,7 @@ impl Broker {
     pub fn builder(store: Arc<dyn SessionStore>) -> Builder {
         Builder {
             store,
-            authority: Arc::new(AllowAll),
+            authority: Arc::new(AllowAll::default()),
             settings: Settings {
                 seed: random(),
                 ..Settings::default()
@@ -180,10 +180,13 @@ impl Broker {
                     _ = closing.wait_for(|closing| *closing) => return Ok(()),
                     transport = listener.accept() => transport?,
                 };
-                let Some(alive) = inner.alive.lock().await.clone() else {
+                // Held until the engine knows the connection: else a shutdown could pass it over.
+                let alive = inner.alive.lock().await;
+                let Some(alive) = &*alive else {
                     return Ok(());
                 };
-                let Some(task) = ConnectionTask::new(transport, inner.shard.clone(), alive) else {
+                let shard = inner.shard.clone();
+                let Some(task) = ConnectionTask::new(transport, shard, alive.clone()) else {
                     return Ok(());
                 };
                 tokio::spawn(task);

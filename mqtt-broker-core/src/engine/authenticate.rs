@@ -132,7 +132,7 @@ impl Engine {
         };
         match decision {
             Decision::Accept(grant) => {
-                connection.permissions = grant.permissions;
+                connection.permissions = Some(grant.permissions);
                 let packet = auth(ReasonCode::Success, &credentials, grant.data.as_deref());
                 send(connection, &packet, Release::Now, out);
             }

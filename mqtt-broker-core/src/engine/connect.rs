@@ -212,7 +212,7 @@ impl Engine {
             return;
         };
         connection.phase = Phase::Connected(session);
-        connection.permissions = grant.permissions.clone();
+        connection.permissions = Some(grant.permissions.clone());
         connection.keep_alive = keep_alive;
         connection.receive_maximum = connect
             .properties

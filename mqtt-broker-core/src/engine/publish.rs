@@ -172,7 +172,7 @@ impl Engine {
         if levels(topic.bytes()).count() > levels_max {
             return Err(Violation::TopicTooDeep);
         }
-        let permitted = connection.permissions.may_publish(topic);
+        let permitted = connection.may_publish(topic);
         if let PublishQoS::ExactlyOnce(packet_id) = publish.qos {
             // [MQTT-4.3.3-10]
             if self.is_received(session, packet_id) {

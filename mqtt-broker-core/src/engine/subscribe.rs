@@ -67,7 +67,7 @@ impl Engine {
         }
         if !self
             .connection_mut(id)
-            .is_some_and(|connection| connection.permissions.may_subscribe(filter))
+            .is_some_and(|connection| connection.may_subscribe(filter))
         {
             return ReasonCode::NotAuthorized;
         }

@@ -10,10 +10,10 @@
 
 use std::sync::Arc;
 
-use mqtt_codec::{Packet, Version};
+use mqtt_codec::{Packet, TopicFilter, TopicName, Version};
 
 use super::{AliasesIn, AliasesOut, SessionId};
-use crate::authority::{AllowAll, Credentials, Permissions};
+use crate::authority::{Credentials, Permissions};
 use crate::{Instant, Outbox};
 
 /// Names a connection of an engine; never used again for another one.
@@ -62,7 +62,8 @@ pub(crate) struct Connection {
     /// The number of the batch that must be committed before anything more may be sent.
     pub(crate) held_until: u64,
     pub(crate) last_received: Instant,
-    pub(crate) permissions: Arc<dyn Permissions>,
+    /// What the client may do; nothing, before it is connected.
+    pub(crate) permissions: Option<Arc<dyn Permissions>>,
     pub(crate) aliases_in: AliasesIn,
     pub(crate) aliases_out: Option<Box<AliasesOut>>,
     /// Who the client says it is, while an authentication method is in use.
@@ -84,11 +85,21 @@ impl Connection {
             outbox,
             held_until: 0,
             last_received: now,
-            permissions: Arc::new(AllowAll),
+            permissions: None,
             aliases_in: AliasesIn::default(),
             aliases_out: None,
             credentials: None,
         }
+    }
+
+    pub(crate) fn may_publish(&self, topic: TopicName<&[u8]>) -> bool {
+        let permissions = self.permissions.as_ref();
+        permissions.is_some_and(|permissions| permissions.may_publish(topic))
+    }
+
+    pub(crate) fn may_subscribe(&self, filter: TopicFilter<&[u8]>) -> bool {
+        let permissions = self.permissions.as_ref();
+        permissions.is_some_and(|permissions| permissions.may_subscribe(filter))
     }
 
     /// The session, once connected.

@@ -113,7 +113,9 @@ impl World {
             links: Vec::new(),
             store,
             authority: Box::new(|question| {
-                Some(block_on(AllowAll.decide(&Peer::default(), question)))
+                Some(block_on(
+                    AllowAll::default().decide(&Peer::default(), question),
+                ))
             }),
             commits_held: false,
             loads_held: false,
