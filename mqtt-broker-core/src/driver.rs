@@ -7,7 +7,7 @@
 mod connection;
 
 use std::cell::RefCell;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::{Duration, SystemTime};
 
@@ -207,7 +207,8 @@ impl Shard {
 
     /// Closes all connections, without what waits for a commit that will never be.
     fn fail(&self) {
-        let Ok(mut state) = self.lock() else { return };
+        // Nothing is done with an engine that has panicked but to close its connections.
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let State {
             engine,
             out,
@@ -226,11 +227,19 @@ impl Shard {
 /// One commit is under way at a time; what changes meanwhile is the next one. So the busier the
 /// broker, the larger its commits.
 pub(crate) async fn pump(shard: Arc<Shard>) -> Result<(), StoreError> {
-    let pumped = pump_until_stopped(&shard).await;
-    if pumped.is_err() {
-        shard.fail();
+    let unless_stopped = FailOnDrop(&shard);
+    pump_until_stopped(&shard).await?;
+    std::mem::forget(unless_stopped);
+    Ok(())
+}
+
+/// Lets the shard fail, also where a store panics: clients are not to wait for a pump that is gone.
+struct FailOnDrop<'a>(&'a Shard);
+
+impl Drop for FailOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.fail();
     }
-    pumped
 }
 
 async fn pump_until_stopped(shard: &Shard) -> Result<(), StoreError> {

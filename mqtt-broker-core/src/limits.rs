@@ -39,7 +39,9 @@ pub struct Limits {
     /// Deliveries of a stored session that are read from the store at a time. Default 256.
     pub queue_page: usize,
     /// Bytes that wait to be written to one connection before QoS 0 messages for it are dropped, and
-    /// QoS 1 and 2 ones wait in their queue. Default 1 MiB: a burst of 10,000 small messages.
+    /// QoS 1 and 2 ones wait in their queue. Default 1 MiB: a burst of 10,000 small messages. While
+    /// more than this and the largest packet wait, which only answers can do, the client is not read
+    /// from.
     pub outbox_bytes_max: usize,
     /// Retained messages. Default 5,000,000. What comes on top is delivered, but not retained.
     pub retained_max: usize,

@@ -390,3 +390,15 @@ impl Future for ConnectionTask {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There is one for each connection, busy or not.
+    #[test]
+    fn a_connection_s_future_is_small() {
+        let bytes = size_of::<ConnectionTask>();
+        assert!(bytes <= 200, "{bytes} bytes");
+    }
+}

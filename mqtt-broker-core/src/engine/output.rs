@@ -54,8 +54,8 @@ pub struct Load {
     pub after: u64,
     /// At most so many.
     pub limit: usize,
-    /// Those below this sequence number were there when it was asked for.
-    pub(crate) requested: u64,
+    /// The connection they are for: to the next one, they would be out of date.
+    pub(crate) connection: ConnectionId,
 }
 
 /// Packets in the order in which they are to leave.
@@ -110,11 +110,17 @@ impl Output {
         self.in_flight = held;
     }
 
-    /// Forgets all that waits for a commit: it will never be durable.
+    /// Forgets all that waits for a commit: it will never be durable. The connections that waited
+    /// for it are closed, also those that the engine has forgotten already.
     pub(crate) fn abandon(&mut self) {
         self.batch.changes.clear();
         self.loads.clear();
-        (self.in_flight, self.gathering) = (Held::default(), Held::default());
+        for held in [&mut self.in_flight, &mut self.gathering] {
+            for packet in held.packets.drain(..) {
+                self.wakers.extend(packet.outbox.close());
+            }
+            held.bytes.clear();
+        }
     }
 
     /// Closes the connection now, whatever waits.
