@@ -49,19 +49,18 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
+        let Some(connection) = session.connection else {
+            return;
+        };
         let outbound = &mut session.outbound;
         let low = outbound.waiting_here() <= limit / 2;
-        if session.connection.is_some()
-            && low
-            && outbound.has_more_stored()
-            && outbound.start_loading()
-        {
+        if low && outbound.has_more_stored() && outbound.start_loading() {
             out.load(Load {
                 session: id,
+                connection,
                 client: session.client.clone(),
                 after: outbound.last_here(),
                 limit,
-                requested: outbound.next_seq(),
             });
         }
     }
@@ -73,13 +72,15 @@ impl Engine {
         deliveries: Vec<(u64, Delivery)>,
         out: &mut Output,
     ) {
-        let Some(session) = self.sessions.get_mut(load.session) else {
+        let Some(session) = self
+            .sessions
+            .get_mut(load.session)
+            .filter(|session| session.connection == Some(load.connection))
+        else {
             return;
         };
         let complete = deliveries.len() < load.limit;
-        session
-            .outbound
-            .loaded(load.after, load.requested, deliveries, complete);
+        session.outbound.loaded(deliveries, complete);
         self.pump(now, load.session, out);
     }
 

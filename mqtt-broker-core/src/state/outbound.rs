@@ -241,21 +241,12 @@ impl Outbound {
         idle
     }
 
-    /// Adds deliveries that were read from the store, those after `after`. Gaps are deliveries that
-    /// are done. `complete`: there were no more below `requested`, the next sequence number when
-    /// they were asked for.
-    pub(crate) fn loaded(
-        &mut self,
-        after: u64,
-        requested: u64,
-        deliveries: Vec<(u64, Delivery)>,
-        complete: bool,
-    ) {
-        if self.loading != Some(requested) || after != self.last_here() {
-            // An earlier connection asked, and more may have come since.
+    /// Adds deliveries that were read from the store, those after [`Outbound::last_here`]. Gaps are
+    /// deliveries that are done. `complete`: there were no more when they were asked for.
+    pub(crate) fn loaded(&mut self, deliveries: Vec<(u64, Delivery)>, complete: bool) {
+        let Some(requested) = self.loading.take() else {
             return;
-        }
-        self.loading = None;
+        };
         for (seq, delivery) in deliveries {
             self.fill_done(seq);
             let stage = if delivery.released {

@@ -22,6 +22,7 @@ mod session;
 mod shared;
 mod subscribe;
 mod will;
+#[allow(dead_code, reason = "the simulation uses what the scenarios do not")]
 #[path = "../world/mod.rs"]
 mod world;
 

@@ -420,6 +420,35 @@ fn what_an_earlier_connection_asked_for_is_not_mixed_up() {
     );
 }
 
+/// Nor must it bring back what was acknowledged in between: the commit of that is still to come.
+#[test]
+fn what_an_earlier_connection_asked_for_is_out_of_date() {
+    let mut world = World::new();
+    world.connect("a", v5().stays()).subscribe("t", Q2).lose();
+    world
+        .connect("b", v5())
+        .publish(post("t", "1").qos(Q2))
+        .publish(post("t", "2").qos(Q1))
+        .publish(post("t", "3").qos(Q1));
+    world.hold_loads();
+    // Each asks for the same, and the first answer is still to come.
+    world.client("a").keeps_acks();
+    world.connect("a", v5().stays());
+    world.connect("a", v5().stays());
+    world.finish_load();
+    world.run();
+    // What the second answer says of these is overtaken, if they have come.
+    while world.clients[0].acknowledge_next() {}
+    world.connect("a", v5().stays());
+    world.finish_load();
+    world.release_loads();
+    world.client("a").acknowledges();
+    let deliveries = &world.clients[0].deliveries;
+    let first = deliveries.iter().filter(|one| one.payload == b"1").count();
+    let third = deliveries.iter().filter(|one| one.payload == b"3").count();
+    assert_eq!((first, third), (1, 1));
+}
+
 /// The same, where the session itself is another one by then.
 #[test]
 fn what_an_earlier_session_asked_for_is_forgotten() {

@@ -1,8 +1,7 @@
 //! What a test lets a client do. Each act is followed by all that comes of it.
 
 use mqtt_codec::{
-    Auth, Disconnect, Packet, PacketId, Properties, Property, QoS, ReasonCode, Subscribe,
-    Subscription, SubscriptionOptions, Subscriptions, TopicFilter, TopicFilters, Unsubscribe,
+    Auth, Disconnect, Packet, Properties, Property, QoS, ReasonCode, SubscriptionOptions,
 };
 
 use super::script::text;
@@ -42,20 +41,7 @@ impl<'w> Actor<'w> {
         subscriptions: &[(&str, SubscriptionOptions)],
         identifier: Option<u32>,
     ) -> Self {
-        let id = self.state().new_id();
-        let subscriptions = subscriptions.iter().map(|(filter, options)| Subscription {
-            filter: TopicFilter::new(filter.as_bytes()).unwrap(),
-            options: *options,
-        });
-        let subscriptions = Subscriptions::new(subscriptions).unwrap();
-        let filters = subscriptions.iter().count();
-        let packet = Packet::Subscribe(Subscribe {
-            packet_id: PacketId::new(id).unwrap(),
-            properties: Properties::new(identifier.map(Property::SubscriptionIdentifier)).unwrap(),
-            subscriptions,
-        });
-        self.state().expect_suback(id, filters);
-        self.state().send(&packet);
+        self.state().subscribe(subscriptions, identifier);
         self.run()
     }
 
@@ -64,19 +50,7 @@ impl<'w> Actor<'w> {
     }
 
     pub(crate) fn unsubscribe_all(mut self, filters: &[&str]) -> Self {
-        let id = self.state().new_id();
-        let packet = Packet::Unsubscribe(Unsubscribe {
-            packet_id: PacketId::new(id).unwrap(),
-            properties: Properties::default(),
-            filters: TopicFilters::new(
-                filters
-                    .iter()
-                    .map(|filter| TopicFilter::new(filter.as_bytes()).unwrap()),
-            )
-            .unwrap(),
-        });
-        self.state().expect_unsuback(id, filters.len());
-        self.state().send(&packet);
+        self.state().unsubscribe(filters);
         self.run()
     }
 
@@ -160,11 +134,6 @@ impl<'w> Actor<'w> {
     pub(crate) fn reads(self) -> Self {
         self.world.set_reads(self.index, true);
         self.run()
-    }
-
-    /// All that has come since the last look.
-    pub(crate) fn packets(mut self) -> Vec<String> {
-        std::mem::take(&mut self.state().log)
     }
 
     fn run(self) -> Self {

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use mqtt_codec::{
-    Ack, ConnAck, Cut, Packet, PacketId, Publish, PublishQoS, QoS, ReasonCode, Version, cut,
+    Ack, ConnAck, Cut, Packet, PacketId, Properties, Property, Publish, PublishQoS, QoS,
+    ReasonCode, SubAck, Subscribe, Subscription, SubscriptionOptions, Subscriptions, TopicFilter,
+    TopicFilters, Unsubscribe, Version, cut,
 };
 
 use super::describe::describe;
@@ -33,8 +35,16 @@ pub(crate) struct Client {
     over: bool,
     aliases: BTreeMap<u16, String>,
     in_flight: BTreeSet<u16>,
-    subscribing: BTreeMap<u16, usize>,
+    subscribing: BTreeMap<u16, Vec<(String, QoS)>>,
     unsubscribing: BTreeMap<u16, usize>,
+    /// What the client has published again since somebody looked.
+    pub(crate) resent: Vec<Vec<u8>>,
+    /// Counts the client's sessions.
+    pub(crate) incarnation: u32,
+    /// True once the broker has confirmed a session that stays.
+    pub(crate) has_session: bool,
+    /// Of the session: what is subscribed for certain, with the QoS that is granted at least.
+    pub(crate) subscribed: BTreeMap<String, QoS>,
     /// Of the session: QoS 2 messages that the broker has not released.
     unreleased: BTreeSet<u16>,
     /// Of the session: what came and was not acknowledged to the end.
@@ -91,6 +101,10 @@ impl Client {
             in_flight: BTreeSet::new(),
             subscribing: BTreeMap::new(),
             unsubscribing: BTreeMap::new(),
+            resent: Vec::new(),
+            incarnation: 0,
+            has_session: false,
+            subscribed: BTreeMap::new(),
             unreleased: BTreeSet::new(),
             unacknowledged: BTreeMap::new(),
             outgoing: Vec::new(),
@@ -104,6 +118,10 @@ impl Client {
 
     /// Starts a new connection with a CONNECT.
     pub(crate) fn connect(&mut self, hello: Hello) {
+        // [MQTT-3.1.2-4]
+        if hello.clean_start || !self.hello.is_to_stay() {
+            self.forget_session();
+        }
         self.hello = hello;
         self.connack = None;
         self.over = false;
@@ -114,6 +132,7 @@ impl Client {
         self.in_flight.clear();
         self.subscribing.clear();
         self.unsubscribing.clear();
+        self.resent.clear();
         let packet = Packet::Connect(self.hello.packet(&self.name));
         self.send(&packet);
     }
@@ -156,12 +175,56 @@ impl Client {
         }
     }
 
-    pub(crate) fn expect_suback(&mut self, id: u16, filters: usize) {
-        self.subscribing.insert(id, filters);
+    pub(crate) fn subscribe(
+        &mut self,
+        subscriptions: &[(&str, SubscriptionOptions)],
+        identifier: Option<u32>,
+    ) {
+        let id = self.new_id();
+        let list = subscriptions.iter().map(|(filter, options)| Subscription {
+            filter: TopicFilter::new(filter.as_bytes()).unwrap(),
+            options: *options,
+        });
+        let packet = Packet::Subscribe(Subscribe {
+            packet_id: PacketId::new(id).unwrap(),
+            properties: Properties::new(identifier.map(Property::SubscriptionIdentifier)).unwrap(),
+            subscriptions: Subscriptions::new(list).unwrap(),
+        });
+        self.send(&packet);
+        for (filter, options) in subscriptions {
+            self.lower(filter, options.qos);
+        }
+        let wanted = subscriptions.iter();
+        let wanted = wanted.map(|(filter, options)| ((*filter).to_owned(), options.qos));
+        self.subscribing.insert(id, wanted.collect());
     }
 
-    pub(crate) fn expect_unsuback(&mut self, id: u16, filters: usize) {
-        self.unsubscribing.insert(id, filters);
+    pub(crate) fn unsubscribe(&mut self, filters: &[&str]) {
+        let id = self.new_id();
+        let list = filters
+            .iter()
+            .map(|filter| TopicFilter::new(filter.as_bytes()).unwrap());
+        let packet = Packet::Unsubscribe(Unsubscribe {
+            packet_id: PacketId::new(id).unwrap(),
+            properties: Properties::default(),
+            filters: TopicFilters::new(list).unwrap(),
+        });
+        self.send(&packet);
+        for filter in filters {
+            self.lower(filter, QoS::AtMostOnce);
+        }
+        self.unsubscribing.insert(id, filters.len());
+    }
+
+    /// From now on no more than this QoS is certain for a filter.
+    fn lower(&mut self, filter: &str, qos: QoS) {
+        let pending = self.subscribing.values_mut().flatten();
+        let pending = pending.map(|(filter, granted)| (&*filter, granted));
+        for (other, granted) in self.subscribed.iter_mut().chain(pending) {
+            if other == filter {
+                *granted = qos.min(*granted);
+            }
+        }
     }
 
     /// Sends an acknowledgement that was kept; false if there is none.
@@ -212,11 +275,7 @@ impl Client {
             Packet::PubRec(ack) => self.handle_pubrec(ack),
             Packet::PubRel(ack) => self.handle_pubrel(ack),
             Packet::PubComp(ack) => self.handle_pubcomp(ack),
-            Packet::SubAck(packet) => {
-                let filters = self.subscribing.remove(&packet.packet_id.get());
-                // [MQTT-3.8.4-2] [MQTT-3.8.4-6]
-                self.expect(filters == Some(packet.reasons.iter().count()), "SUBACK");
-            }
+            Packet::SubAck(packet) => self.handle_suback(packet),
             Packet::UnsubAck(packet) => {
                 let filters = self.unsubscribing.remove(&packet.packet_id.get());
                 // [MQTT-3.10.4-5]
@@ -326,9 +385,31 @@ impl Client {
             self.resend();
         } else {
             // [MQTT-3.2.2-5]
-            self.outgoing.clear();
-            self.unreleased.clear();
-            self.unacknowledged.clear();
+            self.forget_session();
+        }
+        self.has_session |= self.hello.is_to_stay() && !connack.session_present;
+    }
+
+    /// The client's side of its session is gone.
+    fn forget_session(&mut self) {
+        self.incarnation += 1;
+        self.has_session = false;
+        self.subscribed.clear();
+        self.outgoing.clear();
+        self.unreleased.clear();
+        self.unacknowledged.clear();
+    }
+
+    fn handle_suback(&mut self, packet: &SubAck<&[u8]>) {
+        let wanted = self.subscribing.remove(&packet.packet_id.get());
+        let count = packet.reasons.iter().count();
+        // [MQTT-3.8.4-2] [MQTT-3.8.4-6]
+        let expected = wanted.as_ref().map(Vec::len) == Some(count);
+        self.expect(expected, "SUBACK");
+        for ((filter, qos), reason) in wanted.into_iter().flatten().zip(packet.reasons.iter()) {
+            if !reason.is_failure() {
+                self.subscribed.insert(filter, qos);
+            }
         }
     }
 
@@ -339,6 +420,7 @@ impl Client {
             let packet = if outgoing.released {
                 Packet::PubRel(Ack::new(id, ReasonCode::Success)).to_bytes()
             } else {
+                self.resent.push(outgoing.post.payload.clone());
                 Packet::Publish(outgoing.post.dup().publish(Some(id)))
             };
             self.send(&packet);

@@ -14,6 +14,7 @@
 mod actor;
 mod client;
 mod describe;
+mod legal;
 mod script;
 
 use std::collections::VecDeque;
@@ -33,7 +34,9 @@ use mqtt_codec::{Connect, Cut, Packet, Version, cut};
 use mqtt_store_memory::MemoryStore;
 
 pub(crate) use self::actor::Actor;
-pub(crate) use self::client::{Client, Received};
+pub(crate) use self::client::Client;
+pub(crate) use self::legal::LegalStore;
+#[allow(unused_imports, reason = "not every test has all kinds of clients")]
 pub(crate) use self::script::{Hello, Post, hello, post, text, v5, v31, v311};
 
 /// Turns after which a world has to have come to rest.
@@ -92,7 +95,8 @@ impl World {
             seed: 1,
             response_information: Some("answers/".to_owned()),
         };
-        Self::of(settings, Arc::new(MemoryStore::default()))
+        let store = LegalStore::new(Arc::new(MemoryStore::default()));
+        Self::of(settings, Arc::new(store))
     }
 
     pub(crate) fn on(store: Arc<dyn SessionStore>) -> Self {
@@ -147,8 +151,7 @@ impl World {
         let index = match self.find(name) {
             Some(index) => index,
             None => {
-                self.clients.push(Client::new(name, hello.clone()));
-                self.links.push(None);
+                self.add(Client::new(name, hello.clone()));
                 self.clients.len() - 1
             }
         };
@@ -156,6 +159,12 @@ impl World {
         self.clients[index].connect(hello);
         self.link(index);
         index
+    }
+
+    /// A client that is not connected.
+    pub(crate) fn add(&mut self, client: Client) {
+        self.clients.push(client);
+        self.links.push(None);
     }
 
     /// A transport for a client.
@@ -221,7 +230,7 @@ impl World {
         }
     }
 
-    fn set_reads(&mut self, index: usize, reads: bool) {
+    pub(crate) fn set_reads(&mut self, index: usize, reads: bool) {
         if let Some(link) = &mut self.links[index] {
             link.reads = reads;
         }
@@ -421,6 +430,11 @@ impl World {
         self.committing.is_some()
     }
 
+    /// True if all changes are committed.
+    pub(crate) fn is_durable(&self) -> bool {
+        self.committing.is_none() && self.out.changes() == 0
+    }
+
     /// From now on commits take for ever, as on a disk that hangs.
     pub(crate) fn hold_commits(&mut self) {
         self.commits_held = true;
@@ -450,14 +464,23 @@ impl World {
 
     /// Lets time pass, and what is due happen when it is.
     pub(crate) fn advance(&mut self, time: Duration) {
-        let end = self.now + time;
         self.run();
+        self.pass(time, Self::run);
+    }
+
+    /// Lets time pass without anything else but what is due.
+    pub(crate) fn let_time_pass(&mut self, time: Duration) {
+        self.pass(time, |_| ());
+    }
+
+    fn pass(&mut self, time: Duration, between: impl Fn(&mut Self)) {
+        let end = self.now + time;
         while let Some(deadline) = self.out.deadline().filter(|deadline| *deadline <= end)
             && !self.dead
         {
             self.now = self.now.max(deadline);
             self.handle(Input::Deadline);
-            self.run();
+            between(self);
         }
         self.now = end;
     }

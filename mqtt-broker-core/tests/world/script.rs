@@ -83,6 +83,15 @@ impl Hello {
         }
     }
 
+    /// True if the session outlives the connection.
+    pub(crate) fn is_to_stay(&self) -> bool {
+        if self.version.has_properties() {
+            self.session_expiry.is_some_and(|seconds| seconds > 0)
+        } else {
+            !self.clean_start
+        }
+    }
+
     /// Discards an existing session.
     pub(crate) fn clean(self) -> Self {
         Self {
