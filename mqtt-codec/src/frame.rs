@@ -45,6 +45,7 @@ pub enum Cut<'a> {
 /// [`DecodeError::PacketType`], [`DecodeError::VariableByteIntegerTooLong`],
 /// [`DecodeError::VariableByteIntegerNotMinimal`] `[MQTT-1.5.5-1]`, and
 /// [`DecodeError::PacketTooLarge`] where the packet would be more than `packet_bytes_max` bytes.
+#[inline]
 pub fn cut(bytes: &[u8], packet_bytes_max: usize) -> Result<Cut<'_>, DecodeError> {
     let Some((first, after_first)) = bytes.split_first() else {
         return Ok(Cut::Incomplete(2));
@@ -68,6 +69,7 @@ pub fn cut(bytes: &[u8], packet_bytes_max: usize) -> Result<Cut<'_>, DecodeError
     Ok(Cut::Incomplete(bytes.len() + 1))
 }
 
+#[inline]
 fn whole(
     bytes: &[u8],
     first: u8,
@@ -79,12 +81,11 @@ fn whole(
     if total > packet_bytes_max {
         return Err(DecodeError::PacketTooLarge);
     }
-    let frame = bytes.get(..total).and_then(|bytes| {
-        Some(Frame {
-            first,
-            body: bytes.get(header_len..)?,
-            bytes,
-        })
-    });
-    Ok(frame.map_or(Cut::Incomplete(total), Cut::Whole))
+    if let Some(bytes) = bytes.get(..total)
+        && let Some(body) = bytes.get(header_len..)
+    {
+        Ok(Cut::Whole(Frame { first, body, bytes }))
+    } else {
+        Ok(Cut::Incomplete(total))
+    }
 }

@@ -52,10 +52,12 @@ pub(crate) fn variable(input: &[u8]) -> Parsed<'_, u32> {
     fail(DecodeError::VariableByteIntegerTooLong)
 }
 
+#[inline]
 pub(crate) fn binary(input: &[u8]) -> Parsed<'_, &[u8]> {
     length_data(be_u16).parse(input)
 }
 
+#[inline]
 pub(crate) fn text(input: &[u8]) -> Parsed<'_, Text<&[u8]>> {
     let (rest, bytes) = binary(input)?;
     Ok((rest, Text::new(bytes).map_err(failure)?))
