@@ -11,7 +11,7 @@ use tracing::warn;
 
 /// Connections that may wait to be accepted: a fleet that comes back at once.
 const BACKLOG: i32 = 4096;
-/// How long accepting pauses when the system has run out of something.
+/// How long accepting pauses when it has failed.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A TCP socket that listens.
@@ -81,28 +81,24 @@ impl TcpListener {
 #[async_trait]
 impl Listener for TcpListener {
     async fn accept(&mut self) -> io::Result<Box<dyn Transport>> {
+        let mut warned = false;
         loop {
             match self.listener.accept().await {
                 Ok((stream, peer)) => return Ok(Box::new(Stream::new(stream, peer))),
                 // That client has gone again.
                 Err(cause) if cause.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(cause) if is_shortage(&cause) => {
-                    warn!("cannot accept a connection: {cause}");
+                // A lack of files or memory passes, and so do errors of the network, which Linux
+                // reports here. The socket goes on listening.
+                Err(cause) => {
+                    if !warned {
+                        warn!("cannot accept a connection: {cause}");
+                        warned = true;
+                    }
                     tokio::time::sleep(PAUSE).await;
                 }
-                Err(cause) => return Err(cause),
             }
         }
     }
-}
-
-/// True if the system has run out of files or memory, which passes.
-fn is_shortage(cause: &io::Error) -> bool {
-    use rustix::io::Errno;
-    let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-    shortages
-        .iter()
-        .any(|errno| cause.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 #[cfg(test)]
