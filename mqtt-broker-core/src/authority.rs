@@ -16,7 +16,8 @@ use crate::Peer;
 pub trait Authority: Send + Sync + 'static {
     /// Answers a CONNECT or an AUTH.
     ///
-    /// The connection waits; others do not. The future is dropped if the connection is lost.
+    /// The connection waits, and is not read from; others do not wait. The future is dropped when
+    /// the broker closes the connection.
     async fn decide(&self, peer: &Peer, question: Question) -> Decision;
 }
 

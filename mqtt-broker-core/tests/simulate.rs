@@ -434,10 +434,10 @@ impl Story {
         if self.random.u8(0..4) == 0 {
             hello.will = Some(self.will(person.version));
         }
-        self.connect_with(who, hello);
+        self.connect_with(who, &hello);
     }
 
-    fn connect_with(&mut self, who: usize, hello: Hello) {
+    fn connect_with(&mut self, who: usize, hello: &Hello) {
         self.tell(|| {
             let (clean, stays) = (hello.clean_start, hello.is_to_stay());
             format!("client {who} connects: clean {clean}, stays {stays}")

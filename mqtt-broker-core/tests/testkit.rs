@@ -3,6 +3,8 @@
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::too_many_lines,
+    clippy::wildcard_enum_match_arm,
     reason = "a test may stop at what it did not expect"
 )]
 
@@ -19,7 +21,7 @@ use mqtt_broker_core::store::testkit::{
     FlakyStore, Restart, mqtt_store_testkit, mqtt_store_testkit_failure,
 };
 use mqtt_broker_core::store::{
-    Batch, Change, Delivery, Model, SessionStore, StoreError, StoredSession,
+    Batch, Change, Delivery, Model, SessionRecord, SessionStore, StoreError, StoredSession,
 };
 use mqtt_broker_core::{ClientId, Message};
 use mqtt_codec::TopicName;
@@ -119,33 +121,23 @@ impl Faulty {
         match (self.fault, change) {
             (DeleteSessionForgetsDeliveries, Change::DeleteSession { client }) => {
                 let deliveries = model.deliveries(&client, None, all);
-                model.apply(Change::DeleteSession {
-                    client: client.clone(),
-                });
+                delete_session(model, &client);
                 if !deliveries.is_empty() {
                     // They wait for the next session of this name.
-                    let record = Default::default();
-                    model.apply(Change::PutSession {
-                        client: client.clone(),
-                        record,
-                    });
+                    put_session(model, &client);
                     put_all(model, &client, deliveries);
                 }
             }
             (DeleteSessionForgetsSubscriptions, Change::DeleteSession { client }) => {
                 let sessions = model.sessions(None, all);
                 let session = sessions.into_iter().find(|(there, _)| *there == client);
-                model.apply(Change::DeleteSession {
-                    client: client.clone(),
-                });
+                delete_session(model, &client);
                 let subscriptions = session.map(|(_, session)| session.subscriptions);
                 for (filter, subscription) in subscriptions.unwrap_or_default() {
-                    model.apply(Change::PutSession {
-                        client: client.clone(),
-                        record: Default::default(),
-                    });
+                    put_session(model, &client);
+                    let client = client.clone();
                     model.apply(Change::PutSubscription {
-                        client: client.clone(),
+                        client,
                         filter,
                         subscription,
                     });
@@ -154,69 +146,22 @@ impl Faulty {
             (DeleteSessionTakesThoseWithThePrefix, Change::DeleteSession { client }) => {
                 for (other, _) in model.sessions(None, all) {
                     if other.as_str().starts_with(client.as_str()) {
-                        model.apply(Change::DeleteSession { client: other });
+                        delete_session(model, &other);
                     }
                 }
             }
             (PutSessionForgetsTheRest, Change::PutSession { client, record }) => {
-                model.apply(Change::DeleteSession {
-                    client: client.clone(),
-                });
+                delete_session(model, &client);
                 model.apply(Change::PutSession { client, record });
             }
             (ReleaseForgotten, Change::ReleaseDelivery { .. })
             | (ReceivedForgotten, Change::PutReceived { .. }) => {}
-            (WillForgotten, Change::PutSession { client, mut record }) => {
-                record.will = None;
-                model.apply(Change::PutSession { client, record });
-            }
-            (IdentityForgotten, Change::PutSession { client, mut record }) => {
-                record.identity = None;
-                model.apply(Change::PutSession { client, record });
-            }
-            (
-                IdentifiersForgotten,
-                Change::PutDelivery {
-                    client,
-                    seq,
-                    mut delivery,
-                },
-            ) => {
-                delivery.subscription_identifiers = Box::default();
-                model.apply(Change::PutDelivery {
-                    client,
-                    seq,
-                    delivery,
-                });
-            }
-            (ExpiryForgotten, Change::PutRetained { message }) => {
-                let mut message = (*message).clone();
-                message.expires = None;
-                let message = Arc::new(message);
-                model.apply(Change::PutRetained { message });
-            }
-            (
-                PropertiesForgotten | PayloadCutAtSixtyFourKilobytes,
-                Change::PutDelivery {
-                    client,
-                    seq,
-                    mut delivery,
-                },
-            ) => {
-                delivery.message = self.spoilt(&delivery.message);
-                model.apply(Change::PutDelivery {
-                    client,
-                    seq,
-                    delivery,
-                });
-            }
             (DoneForOneIsDoneForAll, Change::DeleteDelivery { client, seq }) => {
                 for (other, _) in model.sessions(None, all) {
-                    if other != client && seq == 1 {
+                    if other == client || seq == 1 {
                         model.apply(Change::DeleteDelivery { client: other, seq });
                     }
                 }
-                model.apply(Change::DeleteDelivery { client, seq });
             }
             (ClearedWithItsChildren, Change::DeleteRetained { topic }) => {
                 for message in model.retained(None, all) {
@@ -226,8 +171,28 @@ impl Faulty {
                     }
                 }
             }
-            (_, change) => model.apply(change),
+            (_, change) => model.apply(self.spoilt_change(change)),
         }
+    }
+
+    /// The change with a field missing.
+    fn spoilt_change(&self, mut change: Change) -> Change {
+        match (self.fault, &mut change) {
+            (WillForgotten, Change::PutSession { record, .. }) => record.will = None,
+            (IdentityForgotten, Change::PutSession { record, .. }) => record.identity = None,
+            (IdentifiersForgotten, Change::PutDelivery { delivery, .. }) => {
+                delivery.subscription_identifiers = Box::default();
+            }
+            (ExpiryForgotten, Change::PutRetained { message }) => {
+                Arc::make_mut(message).expires = None;
+            }
+            (
+                PropertiesForgotten | PayloadCutAtSixtyFourKilobytes,
+                Change::PutDelivery { delivery, .. },
+            ) => delivery.message = self.spoilt(&delivery.message),
+            _ => {}
+        }
+        change
     }
 
     fn spoilt(&self, message: &Message) -> Arc<Message> {
@@ -258,6 +223,16 @@ impl Faulty {
         }
         page
     }
+}
+
+fn put_session(model: &mut Model, client: &ClientId) {
+    let (client, record) = (client.clone(), SessionRecord::default());
+    model.apply(Change::PutSession { client, record });
+}
+
+fn delete_session(model: &mut Model, client: &ClientId) {
+    let client = client.clone();
+    model.apply(Change::DeleteSession { client });
 }
 
 fn put_all(model: &mut Model, client: &ClientId, deliveries: Vec<(u64, Delivery)>) {

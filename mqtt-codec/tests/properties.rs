@@ -225,6 +225,26 @@ fn no_other_identifier_is_known() {
     }
 }
 
+#[test]
+fn values_have_two_ends() {
+    let ends = [
+        Property::MaximumQoS(QoS::AtMostOnce),
+        Property::MaximumQoS(QoS::AtLeastOnce),
+        Property::RetainAvailable(false),
+        Property::RetainAvailable(true),
+        Property::SubscriptionIdentifier(1),
+        Property::SubscriptionIdentifier(268_435_455),
+        Property::SessionExpiryInterval(0),
+        Property::SessionExpiryInterval(u32::MAX),
+    ];
+    for property in ends {
+        let properties = Properties::new([property]).expect("short");
+        assert_eq!(properties.iter().collect::<Vec<_>>(), [property]);
+    }
+    let none = Properties::new([Property::MaximumQoS(QoS::AtMostOnce)]).expect("short");
+    assert_eq!(none.as_view().raw(), [0x24, 0]);
+}
+
 /// `[MQTT-3.3.2-17]` `[MQTT-3.3.2-18]`
 #[test]
 fn user_properties_keep_their_order_and_may_be_there_twice() {

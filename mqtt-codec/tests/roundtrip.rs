@@ -9,9 +9,10 @@ mod strategy;
 
 use bytes::Bytes;
 use mqtt_codec::{
-    Auth, Connect, Cut, DecodeError, EncodeError, EncodedPublish, Forward, Frame, PACKET_BYTES_MAX,
-    Packet, PacketId, Properties, Property, Publish, PublishQoS, ReasonCode, SubAck, Subscription,
-    SubscriptionOptions, Subscriptions, Text, TopicFilter, TopicFilters, TopicName, Version, cut,
+    Auth, ConnAck, Connect, Cut, DecodeError, EncodeError, EncodedPublish, Forward, Frame,
+    PACKET_BYTES_MAX, Packet, PacketId, Properties, Property, Publish, PublishQoS, ReasonCode,
+    SubAck, Subscription, SubscriptionOptions, Subscriptions, Text, TopicFilter, TopicFilters,
+    TopicName, Version, cut,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -279,6 +280,65 @@ fn properties_that_cannot_be_decoded_are_not_encoded() {
         });
         refused(&packet, Version::V5, EncodeError::PropertyNotAllowed);
     }
+}
+
+/// What a version or a packet has no place for is left out.
+#[test]
+fn what_means_nothing_is_not_written() {
+    let present = |reason| -> Packet {
+        Packet::ConnAck(ConnAck {
+            session_present: true,
+            reason,
+            properties: Properties::default(),
+        })
+    };
+    let accepted = present(ReasonCode::Success);
+    assert_eq!(accepted.to_vec(Version::V3_1), Ok(vec![0x20, 2, 0, 0]));
+    assert_eq!(accepted.to_vec(Version::V3_1_1), Ok(vec![0x20, 2, 1, 0]));
+    // [MQTT-3.2.2-6]
+    let refused = present(ReasonCode::NotAuthorized);
+    assert_eq!(refused.to_vec(Version::V3_1_1), Ok(vec![0x20, 2, 0, 5]));
+    assert_eq!(refused.to_vec(Version::V5), Ok(vec![0x20, 3, 0, 0x87, 0]));
+
+    // [MQTT-3.3.1-2]
+    let again = Publish {
+        dup: true,
+        ..message()
+    };
+    let bytes = Packet::Publish(again).to_vec(Version::V3_1_1);
+    assert_eq!(bytes, Ok(vec![0x30, 3, 0, 1, b't']));
+
+    let bridge = |version| {
+        let connect = Connect {
+            version,
+            bridge: true,
+            ..client()
+        };
+        let bytes = Packet::Connect(connect).to_vec(version).expect("a client");
+        bytes.get(8).copied()
+    };
+    assert_eq!(bridge(Version::V3_1_1), Some(0x84));
+    assert_eq!(bridge(Version::V5), Some(5));
+}
+
+#[test]
+fn packets_are_shown_with_what_is_in_them() {
+    let filter = TopicFilter::new(&b"a/+"[..]).expect("a filter");
+    let options = SubscriptionOptions::default();
+    let subscriptions = Subscriptions::new([Subscription { filter, options }]);
+    assert!(format!("{subscriptions:?}").contains("\"a/+\""));
+    let filters = TopicFilters::new([filter]).expect("one");
+    assert_eq!(format!("{filters:?}"), "[\"a/+\"]");
+    assert_eq!(format!("{filter} {filter:?}"), "a/+ \"a/+\"");
+
+    let name = text("\u{E4}");
+    assert_eq!(format!("{name} {name:?}"), "\u{E4} \"\u{E4}\"");
+    assert!(name == *"\u{E4}" && name == "\u{E4}" && name != *"a" && name != "a");
+    let properties = Properties::new([Property::TopicAlias(7)]).expect("short");
+    assert_eq!(format!("{properties:?}"), "[TopicAlias(7)]");
+    let packet = sub_ack(Some(ReasonCode::GrantedQoS1));
+    assert!(format!("{packet:?}").contains("[GrantedQoS1]"));
+    assert_eq!(PacketId::new(7).expect("not 0").to_string(), "7");
 }
 
 #[test]

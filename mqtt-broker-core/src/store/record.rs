@@ -468,6 +468,7 @@ mod tests {
     }
 
     /// A batch with every kind of change, and every field set and not set.
+    #[allow(clippy::too_many_lines, reason = "it is a list")]
     fn batch() -> Batch {
         let (client, filter) = (
             ClientId::new("a"),
@@ -578,10 +579,14 @@ mod tests {
         let messages: Vec<_> = batch
             .changes
             .iter()
-            .filter_map(|change| match change {
-                Change::PutDelivery { delivery, .. } => Some(&delivery.message),
-                Change::PutRetained { message } => Some(message),
-                _ => None,
+            .filter_map(|change| {
+                if let Change::PutDelivery { delivery, .. } = change {
+                    Some(&delivery.message)
+                } else if let Change::PutRetained { message } = change {
+                    Some(message)
+                } else {
+                    None
+                }
             })
             .collect();
         assert_eq!(messages.len(), 3);

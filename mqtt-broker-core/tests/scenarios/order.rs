@@ -39,11 +39,10 @@ fn all_subscribers_of_a_topic_see_one_order() {
             .enumerate()
             {
                 let name = format!("q{} {at}", qos as u8);
-                let mut subscriber = world.connect(&name, hello).subscribe("t", qos);
+                let subscriber = world.connect(&name, hello).subscribe("t", qos);
                 if at % 2 == 1 {
-                    subscriber = subscriber.keeps_acks();
+                    subscriber.keeps_acks();
                 }
-                drop(subscriber);
                 subscribers.push((name, qos));
             }
         }

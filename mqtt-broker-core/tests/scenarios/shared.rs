@@ -163,9 +163,9 @@ fn members_come_and_go() {
     for step in 0..4 {
         match step {
             0 => {}
-            1 => drop(world.client("a").unsubscribe("$share/g/#")),
-            2 => drop(world.client("b").lose()),
-            _ => drop(world.client("a").subscribe("$share/g/#", Q0)),
+            1 => _ = world.client("a").unsubscribe("$share/g/#"),
+            2 => _ = world.client("b").lose(),
+            _ => _ = world.client("a").subscribe("$share/g/#", Q0),
         }
         for name in ["a", "b", "c", "d"] {
             world.packets(name);

@@ -1,10 +1,7 @@
 //! What a test lets a client do. Each act is followed by all that comes of it.
 
-use mqtt_codec::{
-    Auth, Disconnect, Packet, Properties, Property, QoS, ReasonCode, SubscriptionOptions,
-};
+use mqtt_codec::{Disconnect, Packet, Properties, Property, QoS, ReasonCode, SubscriptionOptions};
 
-use super::script::text;
 use super::{Client, Post, World};
 
 /// A client and the world it is in.
@@ -60,13 +57,8 @@ impl<'w> Actor<'w> {
 
     /// Sends AUTH with the method of the CONNECT.
     pub(crate) fn authenticate(mut self, reason: ReasonCode, data: &[u8]) -> Self {
-        let method = text(&self.state().hello.method.clone().unwrap());
-        let properties = [
-            Property::AuthenticationMethod(method.as_view()),
-            Property::AuthenticationData(data),
-        ];
-        let properties = Properties::new(properties).unwrap();
-        self.send(&Packet::Auth(Auth { reason, properties }))
+        self.state().authenticate(reason, data);
+        self.run()
     }
 
     pub(crate) fn disconnect(self) -> Self {

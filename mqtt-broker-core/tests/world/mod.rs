@@ -11,11 +11,18 @@
 //! assert_eq!(world.received("a"), ["PUBLISH t hi q1 id1"]);
 //! ```
 
+#![allow(
+    clippy::struct_excessive_bools,
+    clippy::wildcard_enum_match_arm,
+    reason = "a client can be told many things, and a test looks for some of all packets"
+)]
+
 mod actor;
 mod client;
 mod describe;
 mod legal;
 mod script;
+pub(crate) mod steps;
 
 use std::collections::VecDeque;
 use std::future::Future;
