@@ -83,7 +83,7 @@ impl Engine {
             epoch,
         };
         self.await_connect(now, id);
-        out.set_deadline(self.deadlines.next());
+        out.set_deadline(self.next_deadline());
         id
     }
 
@@ -101,7 +101,7 @@ impl Engine {
             Input::Deadline => self.handle_deadline(now, out),
             Input::Shutdown => self.handle_shutdown(now, out),
         }
-        out.set_deadline(self.deadlines.next());
+        out.set_deadline(self.next_deadline());
     }
 
     fn handle_packet(

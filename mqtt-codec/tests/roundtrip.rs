@@ -84,6 +84,7 @@ proptest! {
         let direct = Publish { dup, qos, retain, ..publish };
         let direct = Packet::Publish(direct).to_vec(version).expect("a message");
         prop_assert_eq!(encoded.len(), direct.len());
+        prop_assert!(!encoded.is_empty());
         prop_assert_eq!(out, [b"before", &direct[..]].concat());
     }
 
@@ -380,6 +381,11 @@ fn a_message_that_is_too_long_is_not_forwarded() {
 
     let mut out = b"before".to_vec();
     assert_eq!(forward.encode(&mut out), Err(EncodeError::FieldTooLong));
+    let forward = Forward {
+        subscription_identifiers: &[268_435_455],
+        ..forward
+    };
+    assert_eq!(forward.encode(&mut Vec::new()), Ok(()));
     let topic = [b'a'; 65_536];
     let forward = Forward {
         subscription_identifiers: &[],

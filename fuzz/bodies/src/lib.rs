@@ -10,12 +10,14 @@
 )]
 
 mod decode;
+mod engine;
 mod frame;
 mod packet;
 mod roundtrip;
 mod topic;
 
 pub use decode::decode;
+pub use engine::engine;
 pub use frame::frame;
 pub use roundtrip::roundtrip;
 pub use topic::topic;
@@ -30,7 +32,7 @@ pub struct Body {
 }
 
 /// All of them.
-pub const BODIES: [Body; 4] = [
+pub const BODIES: [Body; 5] = [
     Body {
         name: "frame",
         run: frame,
@@ -46,5 +48,9 @@ pub const BODIES: [Body; 4] = [
     Body {
         name: "topic",
         run: topic,
+    },
+    Body {
+        name: "engine",
+        run: engine,
     },
 ];

@@ -12,7 +12,7 @@ use super::disconnect::Cause;
 use super::output::{Output, Release};
 use super::{Engine, send};
 use crate::authority::{Credentials, Grant, Question};
-use crate::state::{AliasesOut, Connecting, ConnectionId, Deadline, Outbound, Phase, SessionId};
+use crate::state::{AliasesOut, Connecting, ConnectionId, Outbound, Phase, SessionId};
 use crate::store::{Change, WillRecord};
 use crate::{ClientId, Instant, Message, Violation};
 
@@ -229,12 +229,9 @@ impl Engine {
             .method
             .is_some()
             .then(|| connecting.credentials.clone());
-        if keep_alive > 0 {
-            self.deadlines.add(
-                now + super::expire::keep_alive_time(keep_alive),
-                Deadline::KeepAlive(id),
-            );
-        }
+        let silence = (keep_alive > 0).then(|| super::expire::keep_alive_time(keep_alive));
+        self.watch_connection(id, silence.map(|silence| now + silence));
+        self.watch_session(session);
     }
 
     /// The answer to a CONNECT that is accepted, for a new session.

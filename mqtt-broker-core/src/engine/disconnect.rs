@@ -206,6 +206,7 @@ impl Engine {
     pub(super) fn forget(&mut self, id: ConnectionId, out: &mut Output) {
         if let Some(connection) = self.connection_mut(id) {
             out.close(connection);
+            self.watch_connection(id, None);
             self.connections.remove(id.index as usize);
         }
     }
@@ -237,16 +238,11 @@ impl Engine {
             return self.end_session(now, id, out);
         }
         session.outbound.disconnect();
-        if session.expiry_interval < u32::MAX {
-            self.deadlines.add(
-                now.after_secs(session.expiry_interval),
-                Deadline::SessionExpiry(id),
-            );
-        }
         out.change(Change::PutSession {
             client: session.client.clone(),
             record: session.record(),
         });
+        self.watch_session(id);
     }
 
     /// Publishes the will now, or when its delay is over or the session ends. `[MQTT-3.1.2-8]`
@@ -254,20 +250,20 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
-        let delay = session.will_delay();
-        if delay > 0 {
-            self.deadlines
-                .add(now.after_secs(delay), Deadline::WillDelay(id));
-        } else if let Some(will) = session.will.take() {
+        if session.will_delay() == 0
+            && let Some(will) = session.will.take()
+        {
             self.publish_will(now, &will, out);
         }
     }
 
     /// Ends a session: nothing is left of it. `[MQTT-4.1.0-2]`
     pub(super) fn end_session(&mut self, now: Instant, id: SessionId, out: &mut Output) {
-        let Some(session) = self.sessions.remove(id) else {
+        let Some(mut session) = self.sessions.remove(id) else {
             return;
         };
+        self.deadlines
+            .set(&mut session.due, None, Deadline::Session(id));
         for filter in session.subscriptions {
             self.routes.unsubscribe(id, filter);
         }

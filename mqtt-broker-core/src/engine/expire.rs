@@ -17,29 +17,25 @@ pub(super) fn keep_alive_time(keep_alive: u16) -> Duration {
 impl Engine {
     pub(super) fn handle_deadline(&mut self, now: Instant, out: &mut Output) {
         while let Some(due) = self.deadlines.take_due(now) {
-            for deadline in due {
-                match deadline {
-                    Deadline::Connect(id) => self.connect_due(now, id, out),
-                    Deadline::KeepAlive(id) => self.keep_alive_due(now, id, out),
-                    Deadline::SessionExpiry(id) => self.session_expiry_due(now, id, out),
-                    Deadline::WillDelay(id) => self.will_delay_due(now, id, out),
-                    Deadline::RetainedExpiry(message) => {
-                        let topic = message.topic();
-                        // Another message may have taken its place.
-                        let same =
-                            |there: &&std::sync::Arc<_>| std::sync::Arc::ptr_eq(there, &message);
-                        if self.retained.get(topic.as_bytes()).filter(same).is_some() {
-                            self.retained.remove(topic.as_bytes());
-                            out.change(Change::DeleteRetained { topic });
-                        }
-                    }
-                }
+            match due {
+                Deadline::Connection(id) => self.connection_due(now, id, out),
+                Deadline::Session(id) => self.session_due(now, id, out),
             }
+        }
+        while let Some(message) = self.retained.take_expired(now) {
+            let topic = message.topic();
+            out.change(Change::DeleteRetained { topic });
         }
     }
 
-    /// No CONNECT has come, or the authentication has not come to an end.
-    fn connect_due(&mut self, now: Instant, id: ConnectionId, out: &mut Output) {
+    /// When the next deadline is.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let retained = self.retained.next_expiry();
+        self.deadlines.next().into_iter().chain(retained).min()
+    }
+
+    /// No CONNECT has come, the authentication has not come to an end, or there is silence.
+    fn connection_due(&mut self, now: Instant, id: ConnectionId, out: &mut Output) {
         let Some(connection) = self.connection_mut(id) else {
             return;
         };
@@ -47,32 +43,48 @@ impl Engine {
             Phase::Opened | Phase::Exchanging(_) => self.forget(id, out),
             // The authority takes the time that it takes; the client's next step has its own.
             Phase::Asking(_) => self.await_connect(now, id),
-            Phase::Connected(_) => {}
+            Phase::Connected(_) => {
+                let silence = keep_alive_time(connection.keep_alive);
+                let due = connection.last_received + silence;
+                if due <= now {
+                    self.close(now, id, Cause::KeepAlive, out);
+                } else {
+                    self.watch_connection(id, Some(due));
+                }
+            }
         }
     }
 
     /// Gives the client its time for the CONNECT, or for the next step of its authentication.
     pub(super) fn await_connect(&mut self, now: Instant, id: ConnectionId) {
-        let timeout = Duration::from_millis(self.limits().connect_timeout_ms.into());
-        self.deadlines.add(now + timeout, Deadline::Connect(id));
+        let timeout = Duration::from_millis(self.limits().connect_timeout_ms.max(1).into());
+        self.watch_connection(id, Some(now + timeout));
     }
 
-    fn keep_alive_due(&mut self, now: Instant, id: ConnectionId, out: &mut Output) {
-        let Some(connection) = self.connection_mut(id) else {
-            return;
-        };
-        let due = connection.last_received + keep_alive_time(connection.keep_alive);
-        if due <= now {
-            self.close(now, id, Cause::KeepAlive, out);
-        } else {
-            self.deadlines.add(due, Deadline::KeepAlive(id));
+    /// Sets the deadline of a connection anew, or cancels it.
+    pub(super) fn watch_connection(&mut self, id: ConnectionId, due: Option<Instant>) {
+        let connection = self.connections.get_mut(id.index as usize);
+        if let Some(connection) = connection.filter(|connection| connection.epoch == id.epoch) {
+            self.deadlines
+                .set(&mut connection.due, due, Deadline::Connection(id));
         }
     }
 
-    /// Does for a session what is due and was not handled yet: deadlines are handled once a second.
+    /// Sets the deadline of a session by the state it is in.
+    pub(super) fn watch_session(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            let due = session.next_due();
+            self.deadlines
+                .set(&mut session.due, due, Deadline::Session(id));
+        }
+    }
+
+    /// Does for a session what is due. Whoever comes back may find that it was not handled yet:
+    /// deadlines are handled once a second.
     pub(super) fn session_due(&mut self, now: Instant, id: SessionId, out: &mut Output) {
         self.will_delay_due(now, id, out);
         self.session_expiry_due(now, id, out);
+        self.watch_session(id);
     }
 
     fn session_expiry_due(&mut self, now: Instant, id: SessionId, out: &mut Output) {
@@ -108,5 +120,69 @@ impl Engine {
             });
         }
         self.publish_will(now, &will, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use mqtt_codec::{
+        Connect, Cut, Packet, Properties, Property, QoS, Text, TopicName, Version, Will,
+    };
+
+    use super::*;
+    use crate::authority::{Decision, Grant};
+    use crate::{Input, Outbox, Settings};
+
+    fn connect(engine: &mut Engine, now: Instant, out: &mut Output) -> ConnectionId {
+        let properties = [Property::SessionExpiryInterval(1_000_000)];
+        let will = [Property::WillDelayInterval(1000)];
+        let connect = Connect {
+            version: Version::V5,
+            bridge: false,
+            clean_start: false,
+            keep_alive: u16::MAX,
+            properties: Properties::new(properties).unwrap(),
+            client_id: Text::from_static("a").unwrap(),
+            will: Some(Will {
+                qos: QoS::AtMostOnce,
+                retain: false,
+                properties: Properties::new(will).unwrap(),
+                topic: TopicName::from_text("t").unwrap(),
+                payload: "x".into(),
+            }),
+            user_name: None,
+            password: None,
+        };
+        let bytes = Packet::Connect(connect).to_vec(Version::V5).unwrap();
+        let Ok(Cut::Whole(frame)) = mqtt_codec::cut(&bytes, bytes.len()) else {
+            unreachable!("it is a whole packet");
+        };
+        let packet = Packet::decode(frame, Version::V5).unwrap();
+        let id = engine.open(now, Arc::new(Outbox::default()), out);
+        engine.handle(now, Input::Packet(id, &packet), out);
+        assert!(out.take_question().is_some());
+        let accepted = Decision::Accept(Grant::all());
+        engine.handle(now, Input::Decided(id, accepted), out);
+        id
+    }
+
+    /// Each connection left its deadlines behind, for as long as they might have lasted: a day for a
+    /// keep alive, years for a session.
+    #[test]
+    fn who_comes_and_goes_leaves_one_deadline() {
+        let mut engine = Engine::new(Settings::default());
+        let mut out = Output::default();
+        let mut now = Instant::from_millis(1_700_000_000_000);
+        for _ in 0..1000 {
+            now = now + Duration::from_millis(1100);
+            let id = connect(&mut engine, now, &mut out);
+            assert_eq!(engine.deadlines.len(), 1);
+            engine.handle(now, Input::Closed(id), &mut out);
+            assert_eq!(engine.deadlines.len(), 1);
+        }
+        engine.handle(now.after_secs(2_000_000), Input::Deadline, &mut out);
+        assert_eq!((engine.deadlines.len(), engine.sessions()), (0, 0));
     }
 }

@@ -9,7 +9,7 @@ use mqtt_codec::{
 
 use super::output::{Output, Release};
 use super::{Engine, send};
-use crate::state::{ConnectionId, Deadline, FilterId, Receiver, SessionId};
+use crate::state::{ConnectionId, FilterId, Receiver, SessionId};
 use crate::store::{Change, WillRecord};
 use crate::{Instant, Message, Violation};
 
@@ -376,10 +376,6 @@ impl Engine {
             return;
         }
         let message = publication.message();
-        if let Some(expires) = message.expires {
-            self.deadlines
-                .add(expires, Deadline::RetainedExpiry(message.clone()));
-        }
         self.retained.put(message.clone());
         out.change(Change::PutRetained { message });
         outcome.stored = true;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::output::Output;
-use crate::state::{Deadline, Granted, Outbound};
+use crate::state::{Granted, Outbound};
 use crate::store::{Change, StoredSession};
 use crate::{ClientId, Instant, Message};
 
@@ -57,29 +57,13 @@ impl Engine {
                 record: session.record(),
             });
         }
-        let lost = session.disconnected.unwrap_or(now);
-        if session.will.is_some() {
-            self.deadlines.add(
-                lost.after_secs(session.will_delay()),
-                Deadline::WillDelay(id),
-            );
-        }
-        if session.expiry_interval < u32::MAX {
-            self.deadlines.add(
-                lost.after_secs(session.expiry_interval),
-                Deadline::SessionExpiry(id),
-            );
-        }
-        out.set_deadline(self.deadlines.next());
+        self.watch_session(id);
+        out.set_deadline(self.next_deadline());
     }
 
     /// Takes over a retained message from the store.
     pub fn restore_retained(&mut self, message: Arc<Message>, out: &mut Output) {
-        if let Some(expires) = message.expires {
-            self.deadlines
-                .add(expires, Deadline::RetainedExpiry(message.clone()));
-        }
         self.retained.put(message);
-        out.set_deadline(self.deadlines.next());
+        out.set_deadline(self.next_deadline());
     }
 }

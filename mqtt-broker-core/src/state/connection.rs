@@ -12,12 +12,13 @@ use std::sync::Arc;
 
 use mqtt_codec::{Packet, TopicFilter, TopicName, Version};
 
+use super::deadlines::Second;
 use super::{AliasesIn, AliasesOut, SessionId};
 use crate::authority::{Credentials, Permissions};
 use crate::{Instant, Outbox};
 
 /// Names a connection of an engine; never used again for another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId {
     pub(crate) index: u32,
     pub(crate) epoch: u32,
@@ -62,6 +63,8 @@ pub(crate) struct Connection {
     /// The number of the batch that must be committed before anything more may be sent.
     pub(crate) held_until: u64,
     pub(crate) last_received: Instant,
+    /// Where its deadline is.
+    pub(crate) due: Option<Second>,
     /// What the client may do; nothing, before it is connected.
     pub(crate) permissions: Option<Arc<dyn Permissions>>,
     pub(crate) aliases_in: AliasesIn,
@@ -85,6 +88,7 @@ impl Connection {
             outbox,
             held_until: 0,
             last_received: now,
+            due: None,
             permissions: None,
             aliases_in: AliasesIn::default(),
             aliases_out: None,

@@ -1,56 +1,71 @@
-//! What is due when, in whole seconds.
+//! What is due when, in whole seconds: at most one thing for each connection and session.
 //!
-//! Nothing is ever cancelled: whoever handles a deadline looks whether it still holds, and sets it
-//! anew if it was put off. A keep alive so costs nothing when a packet comes, and 16 bytes.
+//! A keep alive is not put off when a packet comes: whoever handles a deadline looks whether it still
+//! holds, and sets it anew if not. What is gone takes its deadline along, so that those who come and
+//! go leave nothing.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 use super::{ConnectionId, SessionId};
-use crate::{Instant, Message};
+use crate::Instant;
 
 /// Something that is due.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Deadline {
-    /// The CONNECT has to be there.
-    Connect(ConnectionId),
-    /// A packet has to have come.
-    KeepAlive(ConnectionId),
-    /// The session ends, if it is without a connection.
-    SessionExpiry(SessionId),
-    /// The will is published, if it is still there.
-    WillDelay(SessionId),
-    /// The retained message's lifetime is over, if it is still that of its topic.
-    RetainedExpiry(Arc<Message>),
+    /// Something has to have come: the CONNECT, the next step of an authentication, any packet.
+    Connection(ConnectionId),
+    /// A session without a connection: its will is published, or it ends.
+    Session(SessionId),
 }
+
+/// The second in which something is handled: the first whole one when it is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Second(u64);
 
 /// All that is due.
 #[derive(Debug, Default)]
-pub(crate) struct Deadlines {
-    /// By the second in which they are handled: the first whole one when they are due.
-    slots: BTreeMap<u64, Vec<Deadline>>,
+pub(crate) struct Deadlines(BTreeSet<(Second, Deadline)>);
+
+impl Second {
+    pub(crate) const fn of(at: Instant) -> Self {
+        Self(at.as_millis().div_ceil(1000))
+    }
+
+    pub(crate) const fn instant(self) -> Instant {
+        Instant::from_millis(self.0.saturating_mul(1000))
+    }
 }
 
 impl Deadlines {
-    pub(crate) fn add(&mut self, at: Instant, deadline: Deadline) {
-        self.slots
-            .entry(at.as_millis().div_ceil(1000))
-            .or_default()
-            .push(deadline);
+    /// Sets a deadline anew, or cancels it. `second` is where it was, and then where it is.
+    pub(crate) fn set(
+        &mut self,
+        second: &mut Option<Second>,
+        at: Option<Instant>,
+        deadline: Deadline,
+    ) {
+        if let Some(second) = *second {
+            self.0.remove(&(second, deadline));
+        }
+        *second = at.map(Second::of);
+        if let Some(second) = *second {
+            self.0.insert((second, deadline));
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// When the next one is due.
     pub(crate) fn next(&self) -> Option<Instant> {
-        let (second, _) = self.slots.first_key_value()?;
-        Some(Instant::from_millis(second.saturating_mul(1000)))
+        self.0.first().map(|(second, _)| second.instant())
     }
 
-    /// Takes what was due in the earliest second, if that has come.
-    pub(crate) fn take_due(&mut self, now: Instant) -> Option<Vec<Deadline>> {
-        let slot = self
-            .slots
-            .first_entry()
-            .filter(|slot| slot.key().saturating_mul(1000) <= now.as_millis())?;
-        Some(slot.remove())
+    /// Takes the earliest, if its time has come.
+    pub(crate) fn take_due(&mut self, now: Instant) -> Option<Deadline> {
+        self.next().filter(|next| *next <= now)?;
+        self.0.pop_first().map(|(_, deadline)| deadline)
     }
 }

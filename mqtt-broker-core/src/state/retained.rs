@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use mqtt_codec::{TopicFilter, levels};
 
-use crate::Message;
+use super::deadlines::Second;
+use crate::{Instant, Message};
 
 /// A retained message, ordered by its topic.
 #[derive(Debug)]
@@ -19,7 +20,11 @@ struct Entry(Arc<Message>);
 
 /// All retained messages.
 #[derive(Debug, Default)]
-pub(crate) struct Retained(BTreeSet<Entry>);
+pub(crate) struct Retained {
+    entries: BTreeSet<Entry>,
+    /// Those whose lifetime ends, by the second in which that is handled.
+    lifetimes: BTreeSet<(Second, Entry)>,
+}
 
 /// How far a replay has come. It stays valid whatever changes meanwhile.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,20 +43,45 @@ pub(crate) enum Cursor {
 impl Retained {
     /// Makes `message` the retained message of its topic. `[MQTT-3.3.1-5]`
     pub(crate) fn put(&mut self, message: Arc<Message>) {
-        self.0.replace(Entry(message));
+        self.remove(message.topic_bytes());
+        if let Some(expires) = message.expires {
+            self.lifetimes
+                .insert((Second::of(expires), Entry(message.clone())));
+        }
+        self.entries.insert(Entry(message));
     }
 
     /// Removes the retained message of a topic; false if there was none. `[MQTT-3.3.1-6]`
     pub(crate) fn remove(&mut self, topic: &[u8]) -> bool {
-        self.0.remove(topic)
+        let removed = self.entries.take(topic);
+        if let Some(Entry(message)) = &removed
+            && let Some(expires) = message.expires
+        {
+            self.lifetimes
+                .remove(&(Second::of(expires), Entry(message.clone())));
+        }
+        removed.is_some()
+    }
+
+    /// When the next lifetime ends.
+    pub(crate) fn next_expiry(&self) -> Option<Instant> {
+        self.lifetimes.first().map(|(second, _)| second.instant())
+    }
+
+    /// Removes a message whose lifetime is over.
+    pub(crate) fn take_expired(&mut self, now: Instant) -> Option<Arc<Message>> {
+        self.next_expiry().filter(|next| *next <= now)?;
+        let (_, Entry(message)) = self.lifetimes.pop_first()?;
+        self.entries.remove(message.topic_bytes());
+        Some(message)
     }
 
     pub(crate) fn get(&self, topic: &[u8]) -> Option<&Arc<Message>> {
-        self.0.get(topic).map(|entry| &entry.0)
+        self.entries.get(topic).map(|entry| &entry.0)
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.entries.len()
     }
 
     /// The next retained message that matches `filter`, moving `cursor` past it.
@@ -95,7 +125,9 @@ impl Retained {
             Cursor::After(topic) => Bound::Excluded(topic),
             Cursor::End => return None,
         };
-        self.0.range::<[u8], _>((from, Bound::Unbounded)).next()
+        self.entries
+            .range::<[u8], _>((from, Bound::Unbounded))
+            .next()
     }
 }
 
@@ -297,6 +329,39 @@ mod tests {
             found.retain(|topic| stays.contains(topic));
             prop_assert_eq!(found, matching(stays, &filter));
         }
+    }
+
+    /// A message that was replaced stayed in memory until its lifetime was over.
+    #[test]
+    fn a_topic_has_one_lifetime() {
+        let mut retained = Retained::default();
+        let now = Instant::from_millis(500);
+        let expiring = |seconds| {
+            let mut message = (*message("t")).clone();
+            message.expires = Some(now.after_secs(seconds));
+            Arc::new(message)
+        };
+        let first = expiring(1000);
+        retained.put(first.clone());
+        for seconds in [2000, 10, 3000, 500] {
+            retained.put(expiring(seconds));
+            assert_eq!(retained.lifetimes.len(), 1);
+        }
+        assert_eq!(Arc::strong_count(&first), 1);
+        assert_eq!(retained.next_expiry(), Some(Instant::from_millis(501_000)));
+        assert_eq!(retained.take_expired(Instant::from_millis(500_999)), None);
+        assert!(
+            retained
+                .take_expired(Instant::from_millis(501_000))
+                .is_some()
+        );
+        assert_eq!((retained.len(), retained.next_expiry()), (0, None));
+        retained.put(expiring(10));
+        retained.put(message("t"));
+        assert_eq!((retained.len(), retained.next_expiry()), (1, None));
+        retained.put(expiring(10));
+        assert!(retained.remove(b"t"));
+        assert_eq!((retained.len(), retained.next_expiry()), (0, None));
     }
 
     /// What cannot match is passed by seeking, not by looking at each.

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
+use super::deadlines::Second;
 use super::routes::FilterId;
 use super::{ConnectionId, Cursor, Granted, Outbound};
 use crate::store::{SessionRecord, WillRecord};
@@ -29,6 +30,8 @@ pub(crate) struct Session {
     pub(crate) expiry_interval: u32,
     pub(crate) connection: Option<ConnectionId>,
     pub(crate) disconnected: Option<Instant>,
+    /// Where its deadline is.
+    pub(crate) due: Option<Second>,
     /// Rising, so that a client with very many can find one.
     pub(crate) subscriptions: Vec<FilterId>,
     pub(crate) outbound: Outbound,
@@ -54,6 +57,15 @@ impl Session {
         self.will
             .as_ref()
             .map_or(0, |will| will.delay_interval.min(self.expiry_interval))
+    }
+
+    /// When its will is to be published, or when it ends, if it is without a connection.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        let lost = self.disconnected.filter(|_| self.connection.is_none())?;
+        let will = self.will.as_ref().map(|_| self.will_delay());
+        let end = Some(self.expiry_interval).filter(|seconds| *seconds < u32::MAX);
+        let seconds = will.into_iter().chain(end).min()?;
+        Some(lost.after_secs(seconds))
     }
 
     pub(crate) fn record(&self) -> SessionRecord {
@@ -112,6 +124,7 @@ impl Sessions {
             expiry_interval: 0,
             connection: None,
             disconnected: None,
+            due: None,
             subscriptions: Vec::new(),
             outbound,
             received: HashSet::default(),

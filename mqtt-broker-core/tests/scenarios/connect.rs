@@ -18,7 +18,7 @@ fn a_message_goes_from_one_client_to_another() {
     assert_eq!(world.packets("b"), ["CONNACK Success", "PUBACK id1"]);
 }
 
-// [MQTT-3.1.2-5] [MQTT-3.1.2-6] [MQTT-3.2.2-3]
+// [MQTT-3.1.2-5] [MQTT-3.1.2-6] [MQTT-3.1.3-2] [MQTT-3.2.2-3]
 #[test]
 fn a_session_that_stays_is_resumed() {
     for version in [Version::V3_1_1, Version::V5] {
@@ -270,7 +270,7 @@ fn without_a_name_there_is_no_session_to_keep() {
     }
 }
 
-// [MQTT-3.2.2-7]
+// [MQTT-3.2.2-7] [MQTT-4.13.2-1]
 #[test]
 fn over_the_limit_of_connections_one_is_told_so() {
     let mut world = World::with(Limits {

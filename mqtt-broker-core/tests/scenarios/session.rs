@@ -31,7 +31,7 @@ fn messages_wait_for_a_client_that_is_away() {
     }
 }
 
-// [MQTT-4.4.0-1] [MQTT-3.3.1-1] [MQTT-4.6.0-6] [MQTT-4.3.3-6] [MQTT-4.3.2-3] [MQTT-4.3.3-5]
+// [MQTT-4.4.0-1] [MQTT-3.3.1-1] [MQTT-4.6.0-6] [MQTT-4.3.3-6] [MQTT-4.3.2-3] [MQTT-4.3.3-3] [MQTT-4.3.3-5]
 #[test]
 fn what_was_under_way_is_sent_again_in_order_with_its_identifiers() {
     for (version, crash) in [
@@ -183,7 +183,7 @@ fn the_numbers_of_deliveries_go_on_after_a_restart_with_gaps_in_the_queue() {
     );
 }
 
-// [MQTT-4.1.0-2] [MQTT-3.1.2-23]
+// [MQTT-4.1.0-1] [MQTT-4.1.0-2] [MQTT-3.1.2-23]
 #[test]
 fn a_session_ends_when_its_time_is_over() {
     let mut world = World::new();

@@ -47,7 +47,7 @@ fn a_lost_connection_has_its_will_published_once() {
     }
 }
 
-// [MQTT-3.1.2-14] [MQTT-3.1.2-15] [MQTT-3.1.3-10]
+// [MQTT-3.1.2-14] [MQTT-3.1.2-15] [MQTT-3.1.2-16] [MQTT-3.1.2-17] [MQTT-3.1.3-10]
 #[test]
 fn a_will_is_published_as_it_was_left() {
     let mut world = watched();

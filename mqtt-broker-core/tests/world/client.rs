@@ -266,6 +266,7 @@ impl Client {
 
     fn handle(&mut self, packet: &Packet<&[u8]>) {
         self.check_turn(packet);
+        self.check_words(packet);
         let topic = match packet {
             Packet::Publish(publish) => self.topic(publish),
             _ => String::new(),
@@ -394,7 +395,7 @@ impl Client {
     }
 
     /// The client's side of its session is gone.
-    fn forget_session(&mut self) {
+    pub(crate) fn forget_session(&mut self) {
         self.incarnation += 1;
         self.has_session = false;
         self.subscribed.clear();
@@ -406,7 +407,7 @@ impl Client {
     fn handle_suback(&mut self, packet: &SubAck<&[u8]>) {
         let wanted = self.subscribing.remove(&packet.packet_id.get());
         let count = packet.reasons.iter().count();
-        // [MQTT-3.8.4-2] [MQTT-3.8.4-6]
+        // [MQTT-2.2.1-6] [MQTT-2.3.1-7] [MQTT-3.8.4-2] [MQTT-3.8.4-6]
         let expected = wanted.as_ref().map(Vec::len) == Some(count);
         self.expect(expected, "SUBACK");
         for ((filter, qos), reason) in wanted.into_iter().flatten().zip(packet.reasons.iter()) {
@@ -513,6 +514,20 @@ impl Client {
         self.kept
             .retain(|kept| *kept != Packet::PubRec(Ack::new(id, ReasonCode::Success)));
         self.send(&Packet::PubRec(Ack::new(id, reason)));
+    }
+
+    /// The broker has no words for acknowledgements, so they are never too long.
+    // [MQTT-3.4.2-2] [MQTT-3.4.2-3] [MQTT-3.5.2-2] [MQTT-3.5.2-3] [MQTT-3.6.2-2] [MQTT-3.6.2-3]
+    // [MQTT-3.7.2-2] [MQTT-3.7.2-3] [MQTT-3.9.2-1] [MQTT-3.9.2-2] [MQTT-3.11.2-1] [MQTT-3.11.2-2]
+    fn check_words(&self, packet: &Packet<&[u8]>) {
+        let wordless = match packet {
+            Packet::PubAck(ack) | Packet::PubRec(ack) => ack.properties.is_empty(),
+            Packet::PubRel(ack) | Packet::PubComp(ack) => ack.properties.is_empty(),
+            Packet::SubAck(packet) => packet.properties.is_empty(),
+            Packet::UnsubAck(packet) => packet.properties.is_empty(),
+            _ => true,
+        };
+        assert!(wordless, "{}: {packet:?}", self.name);
     }
 
     fn handle_puback(&mut self, ack: &Ack<&[u8]>) {

@@ -13,6 +13,7 @@
 
 #![allow(
     clippy::struct_excessive_bools,
+    clippy::too_many_lines,
     clippy::wildcard_enum_match_arm,
     reason = "a client can be told many things, and a test looks for some of all packets"
 )]

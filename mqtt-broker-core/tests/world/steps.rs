@@ -11,8 +11,8 @@ use mqtt_codec::{
 use super::*;
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
-/// Two clients may have one client identifier.
-const IDS: [&str; 4] = ["a", "b", "same", ""];
+/// A client's own identifier, one that all share, or the broker's choice.
+const IDS: [Option<&str>; 4] = [None, None, Some("same"), Some("")];
 const TOPICS: [&str; 6] = ["t", "t/a", "t/b", "u", "$x", "/"];
 const FILTERS: [&str; 8] = [
     "t",
@@ -107,7 +107,7 @@ impl Greeting {
         let v5 = version.has_properties();
         let wide = |number: u8| u32::from(number) * u32::from(number);
         Hello {
-            client_id: Some(pick(IDS, self.id).to_owned()),
+            client_id: pick(IDS, self.id).map(str::to_owned),
             clean_start: self.clean,
             keep_alive: self.keep_alive.into(),
             session_expiry: self.expiry.filter(|_| v5).map(wide),
@@ -222,9 +222,15 @@ impl Trial {
     fn step(&mut self, step: &Step) {
         match step {
             Step::Connect(who, greeting) => {
+                let (client, hello) = (self.client(*who), greeting.hello());
+                let shared = hello.client_id.is_some() || client.hello.client_id.is_some();
+                // The session is another's, too; or nobody says whether it is still there.
+                if shared || hello.version == Version::V3_1 {
+                    client.forget_session();
+                }
                 // Other versions cannot send again what 5.0 sent with an alias.
-                self.client(*who).outgoing.clear();
-                let index = self.world.open(pick(NAMES, *who), greeting.hello());
+                client.outgoing.clear();
+                let index = self.world.open(pick(NAMES, *who), hello);
                 let client = &mut self.world.clients[index];
                 (client.improvises, client.lawless, client.acknowledges) = (true, false, false);
             }
