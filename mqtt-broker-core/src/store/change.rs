@@ -33,8 +33,9 @@ impl From<Vec<Change>> for Batch {
 
 /// One change of the state that outlives a connection.
 ///
-/// All but `PutSession` name a session that is there. `DeleteSession` takes everything of the
-/// session with it.
+/// A change of a session that is not `PutSession` names one that is there, and `DeleteSession` takes
+/// everything of the session with it. A delivery and a received packet identifier are put once, a
+/// delivery is released once, and what is released or deleted is there.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(
     missing_docs,

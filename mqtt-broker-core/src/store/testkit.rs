@@ -19,6 +19,7 @@
 )]
 
 mod cases;
+mod changes;
 mod contents;
 mod flaky;
 mod random;
@@ -71,7 +72,7 @@ pub async fn mqtt_store_testkit(
 /// If the store is wrong.
 pub async fn mqtt_store_testkit_failure(store: &dyn SessionStore) {
     let before = contents::read(store, 3, "before the failure").await;
-    let batch = || cases::session_with_everything("failed");
+    let batch = || changes::session_with_everything("failed");
     match store.commit(batch()).await {
         Err(StoreError::Failed(_)) => {}
         other => panic!("the commit that was to fail answers {other:?}"),

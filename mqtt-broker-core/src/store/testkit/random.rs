@@ -7,7 +7,7 @@ use std::sync::Arc;
 use fastrand::Rng;
 use mqtt_codec::{Properties, QoS};
 
-use super::cases::{
+use super::changes::{
     delete_delivery, delete_received, delete_retained, filter, put_received, put_subscription,
     release, topic,
 };
