@@ -1,5 +1,7 @@
 //! The durable memory of a broker: a trait that a store implements, and the changes it is given.
 
+mod batch;
+mod bytes;
 mod change;
 mod model;
 mod record;
@@ -15,7 +17,7 @@ pub use self::change::{
     Batch, Change, Delivery, SessionRecord, StoredSession, SubscriptionRecord, WillRecord,
 };
 pub use self::model::Model;
-pub use self::record::RecordError;
+pub use self::record::{Record, RecordError};
 use crate::{ClientId, Message};
 
 /// Keeps sessions, subscriptions, deliveries and retained messages.
@@ -37,8 +39,11 @@ pub trait SessionStore: Send + Sync + 'static {
     /// [`StoreError::Poisoned`]: what a failed write has left behind is not known.
     async fn commit(&self, batch: Batch) -> Result<(), StoreError>;
 
-    /// Sessions in the order of their client identifiers, those after `after`, at most `limit`.
-    /// An empty page is the end.
+    /// Sessions in an order that is the store's own, each once, those after the session `after`,
+    /// at most `limit`. An empty page is the end.
+    ///
+    /// The order stays the same while no session comes or goes. Such a change between two pages may
+    /// hide or repeat the sessions that it is about, and no others, unless it ends `after` itself.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be read.
@@ -49,7 +54,8 @@ pub trait SessionStore: Send + Sync + 'static {
     ) -> Result<Vec<(ClientId, StoredSession)>, StoreError>;
 
     /// Deliveries of one session in the order of their sequence numbers, those after `after`, at
-    /// most `limit`. An empty page is the end; a session that is not there has none.
+    /// most `limit`, and fewer where they are large. An empty page is the end; a session that is not
+    /// there has none.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be read.

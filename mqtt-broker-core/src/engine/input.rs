@@ -22,7 +22,7 @@ pub enum Input<'a> {
     Written(ConnectionId),
     /// The authority has answered the question about this connection.
     Decided(ConnectionId, Decision),
-    /// Deliveries that were asked for have been read; fewer than asked for means that these are all.
+    /// Deliveries that were asked for have been read; none means that there are no more.
     Loaded(Load, Vec<(u64, Delivery)>),
     /// The deadline has come.
     Deadline,

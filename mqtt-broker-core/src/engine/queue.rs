@@ -79,8 +79,7 @@ impl Engine {
         else {
             return;
         };
-        let complete = deliveries.len() < load.limit;
-        session.outbound.loaded(deliveries, complete);
+        session.outbound.loaded(deliveries);
         self.pump(now, load.session, out);
     }
 

@@ -242,11 +242,12 @@ impl Outbound {
     }
 
     /// Adds deliveries that were read from the store, those after [`Outbound::last_here`]. Gaps are
-    /// deliveries that are done. `complete`: there were no more when they were asked for.
-    pub(crate) fn loaded(&mut self, deliveries: Vec<(u64, Delivery)>, complete: bool) {
+    /// deliveries that are done. None at all: there were no more when they were asked for.
+    pub(crate) fn loaded(&mut self, deliveries: Vec<(u64, Delivery)>) {
         let Some(requested) = self.loading.take() else {
             return;
         };
+        let complete = deliveries.is_empty();
         for (seq, delivery) in deliveries {
             self.fill_done(seq);
             let stage = if delivery.released {

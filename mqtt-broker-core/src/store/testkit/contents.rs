@@ -1,5 +1,6 @@
 //! All that is in a store, read page by page, and whether the pages are as they should be.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -32,17 +33,7 @@ pub(super) fn of_model(model: &Model) -> Contents {
 
 /// What a store has, read by pages of `limit`.
 pub(super) async fn read(store: &dyn SessionStore, limit: usize, case: &str) -> Contents {
-    let mut sessions = Vec::new();
-    loop {
-        let after = sessions.last().map(|(client, _): &(ClientId, _)| client);
-        let page = store.sessions(after, limit).await;
-        let page = page.unwrap_or_else(|error| panic!("{case}: sessions: {error}"));
-        let keys = page.iter().map(|(client, _)| client.clone());
-        if !check(after.cloned(), keys, limit, case) {
-            break;
-        }
-        sessions.extend(page);
-    }
+    let sessions = sessions(store, limit, case).await;
     let mut deliveries = Vec::new();
     for (client, _) in &sessions {
         deliveries.push((client.clone(), queue(store, client, limit, case).await));
@@ -59,6 +50,30 @@ pub(super) async fn read(store: &dyn SessionStore, limit: usize, case: &str) -> 
         sessions,
         deliveries,
         retained: retained(store, limit, case).await,
+    }
+}
+
+/// All sessions, by their client identifiers: the order of the pages is the store's own.
+async fn sessions(
+    store: &dyn SessionStore,
+    limit: usize,
+    case: &str,
+) -> Vec<(ClientId, StoredSession)> {
+    let mut sessions = BTreeMap::new();
+    let mut after: Option<ClientId> = None;
+    loop {
+        let page = store.sessions(after.as_ref(), limit).await;
+        let page = page.unwrap_or_else(|error| panic!("{case}: sessions: {error}"));
+        let count = page.len();
+        assert!(count <= limit, "{case}: {count} in a page of {limit}");
+        let Some((last, _)) = page.last() else {
+            return sessions.into_iter().collect();
+        };
+        after = Some(last.clone());
+        for (client, session) in page {
+            let before = sessions.insert(client.clone(), session);
+            assert!(before.is_none(), "{case}: {client:?} is there twice");
+        }
     }
 }
 
