@@ -1,0 +1,212 @@
+#![doc = include_str!("../README.md")]
+
+mod aside;
+mod database;
+mod key;
+mod net;
+mod options;
+mod reader;
+mod record;
+mod scan;
+mod table;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
+
+use async_trait::async_trait;
+use mqtt_broker_core::store::{Batch, Delivery, SessionStore, StoreError, StoredSession};
+use mqtt_broker_core::{ClientId, Message};
+use mqtt_codec::TopicName;
+use rocksdb::WriteOptions;
+use tokio::sync::oneshot;
+
+pub use self::options::{Durability, Options};
+use crate::database::Database;
+use crate::reader::Reader;
+use crate::writer::{Request, Writer};
+
+/// A session store on disk.
+///
+/// It has two threads: one writes, with one sync for all batches that wait, one reads pages. Both
+/// end when the store is dropped, which waits for what was asked of them.
+pub struct RocksStore {
+    writes: Option<Sender<Request>>,
+    reads: Option<Sender<Job>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+type Job = Box<dyn FnOnce(&Reader) + Send>;
+
+/// A store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another store is open in the directory, here or in another process.
+    #[error("{} is in use{}", .directory.display(), by(*.process))]
+    InUse {
+        /// The directory.
+        directory: PathBuf,
+        /// The process that uses it, if it has said so.
+        process: Option<u32>,
+    },
+    /// The format is of a later version of this crate.
+    #[error(
+        "its format {found} is later than {known}, the last one known here: a newer mqttd wrote it"
+    )]
+    Later {
+        /// The version that was found.
+        found: u32,
+        /// The last version that is known here.
+        known: u32,
+    },
+    /// There is a database, but not one of this crate.
+    #[error("its format is not known: {0}")]
+    NoFormat(String),
+    /// RocksDB does not open it.
+    #[error("{} cannot be opened: {cause}", .directory.display())]
+    Unopenable {
+        /// The directory.
+        directory: PathBuf,
+        /// What RocksDB says.
+        cause: String,
+    },
+    /// A file or directory cannot be made or locked.
+    #[error("{}: {cause}", .path.display())]
+    Io {
+        /// Which one.
+        path: PathBuf,
+        /// What the system says.
+        cause: std::io::Error,
+    },
+    /// What is there cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+fn by(process: Option<u32>) -> String {
+    process.map_or_else(String::new, |process| format!(" by process {process}"))
+}
+
+impl RocksStore {
+    /// Opens the store in a directory, which is made if it is not there.
+    ///
+    /// Takes about a second for each million sessions, and as long again for the log of changes that
+    /// a crash has left. Blocks, so an asynchronous caller does this before its clients are there.
+    ///
+    /// # Errors
+    /// [`OpenError`] if it is in use, of a later format, or cannot be read.
+    pub fn open(directory: impl AsRef<Path>, options: &Options) -> Result<Self, OpenError> {
+        let database = Arc::new(Database::open(directory.as_ref(), options)?);
+        let mut write = WriteOptions::default();
+        write.set_sync(options.durability == Durability::Disk);
+        let (writes, requests) = channel();
+        let writing = {
+            let database = database.clone();
+            // Counting takes a while where there is much, and needs nobody to wait for it.
+            spawn("mqtt-store-write", move || {
+                match Writer::new(database, write) {
+                    Ok(writer) => writer.run(&requests),
+                    Err(cause) => writer::refuse(&requests, &cause),
+                }
+            })?
+        };
+        let reader = Reader {
+            database,
+            writer: writes.clone(),
+        };
+        let (reads, jobs) = channel::<Job>();
+        let reading = spawn("mqtt-store-read", move || {
+            jobs.into_iter().for_each(|job| job(&reader));
+        })?;
+        Ok(Self {
+            writes: Some(writes),
+            reads: Some(reads),
+            // The reader may have something for the writer, and so ends first.
+            threads: vec![reading, writing],
+        })
+    }
+
+    /// Lets the thread that reads do something.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (done, page) = oneshot::channel();
+        let job: Job = Box::new(move |reader| {
+            // Who no longer waits for the page does not get it.
+            let _ = done.send(read(reader));
+        });
+        let sent = self
+            .reads
+            .as_ref()
+            .is_some_and(|reads| reads.send(job).is_ok());
+        if !sent {
+            return Err(StoreError::failed("the thread that reads has ended"));
+        }
+        page.await
+            .unwrap_or_else(|_| Err(StoreError::failed("the thread that reads has panicked")))
+    }
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, OpenError> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+        .map_err(|cause| OpenError::Store(StoreError::failed(cause)))
+}
+
+impl Drop for RocksStore {
+    fn drop(&mut self) {
+        drop((self.reads.take(), self.writes.take()));
+        for thread in self.threads.drain(..) {
+            // One that has panicked has ended, too.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[async_trait]
+impl SessionStore for RocksStore {
+    async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+        let (done, written) = oneshot::channel();
+        let request = Request::Commit(batch, done);
+        let sent = self.writes.as_ref().map(|writes| writes.send(request));
+        match sent {
+            Some(Ok(())) => written.await.unwrap_or(Err(StoreError::Poisoned)),
+            Some(Err(_)) | None => Err(StoreError::Poisoned),
+        }
+    }
+
+    async fn sessions(
+        &self,
+        after: Option<&ClientId>,
+        limit: usize,
+    ) -> Result<Vec<(ClientId, StoredSession)>, StoreError> {
+        let after = after.cloned();
+        self.read(move |reader| reader.sessions(after.as_ref(), limit))
+            .await
+    }
+
+    async fn deliveries(
+        &self,
+        client: &ClientId,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<(u64, Delivery)>, StoreError> {
+        let client = client.clone();
+        self.read(move |reader| reader.deliveries(&client, after, limit))
+            .await
+    }
+
+    async fn retained(
+        &self,
+        after: Option<&TopicName>,
+        limit: usize,
+    ) -> Result<Vec<Arc<Message>>, StoreError> {
+        let after = after.cloned();
+        self.read(move |reader| reader.retained(after.as_ref(), limit))
+            .await
+    }
+}

@@ -1,0 +1,425 @@
+//! The one thread that writes. It takes all batches that wait, and applies what they come to with
+//! one write and one sync: the busier the store, the more messages share a sync.
+
+use std::collections::HashMap;
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, PoisonError};
+
+use foldhash::fast::RandomState;
+use mqtt_broker_core::store::{Batch, Delivery, Record, StoreError};
+use mqtt_broker_core::{ClientId, Message};
+use mqtt_codec::QoS;
+use rocksdb::{DB, WriteBatch, WriteOptions};
+use tokio::sync::oneshot;
+use tracing::error;
+
+use crate::aside::Unreadable;
+use crate::database::{Database, failed};
+use crate::key;
+use crate::net::{Net, NetDelivery, NetReceived, NetSession};
+use crate::record::{DeliveryRecord, push_session};
+use crate::scan::{Rows, Scan};
+use crate::table::{Table, Tables};
+
+/// Changes that are written together at most: more would keep those who wait for the first of them
+/// waiting for longer than a sync takes.
+const GROUP_CHANGES_MAX: usize = 100_000;
+
+/// What the writer is asked for.
+pub(crate) enum Request {
+    /// To apply a batch, and to say when it is durable.
+    Commit(Batch, oneshot::Sender<Result<(), StoreError>>),
+    /// To move something that cannot be read out of the way.
+    SetAside(Unreadable),
+}
+
+pub(crate) struct Writer {
+    database: Arc<Database>,
+    options: WriteOptions,
+    next_session: u64,
+    next_message: u64,
+    /// How many deliveries each message has that has several.
+    owners: HashMap<u64, u32, RandomState>,
+}
+
+impl Writer {
+    /// The writer of a database. Reads all deliveries, to count those of each message.
+    pub(crate) fn new(database: Arc<Database>, options: WriteOptions) -> Result<Self, StoreError> {
+        let db = &database.db;
+        Ok(Self {
+            next_session: last_number(db, Table::Session)? + 1,
+            next_message: last_number(db, Table::Message)? + 1,
+            owners: count_owners(db)?,
+            options,
+            database,
+        })
+    }
+
+    /// Handles requests until nobody can make them any more, or a write has failed.
+    pub(crate) fn run(mut self, requests: &Receiver<Request>) {
+        while let Ok(request) = requests.recv() {
+            let mut group = Group::default();
+            group.add(request);
+            while group.changes < GROUP_CHANGES_MAX
+                && let Ok(request) = requests.try_recv()
+            {
+                group.add(request);
+            }
+            let written = self.write(group.net, &group.aside);
+            if let Err(cause) = &written {
+                error!("writing failed, and nothing more is written: {cause}");
+            }
+            for waiting in group.waiting {
+                // Who no longer waits for the answer does not get it.
+                let _ = waiting.send(written.clone());
+            }
+            if written.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn write(&mut self, net: Net, aside: &[Unreadable]) -> Result<(), StoreError> {
+        let database = self.database.clone();
+        let mut writing = Writing {
+            db: &database.db,
+            tables: Tables::of(&database.db)?,
+            batch: WriteBatch::default(),
+            messages: count_messages(&net),
+            opened: Vec::new(),
+            ended: Vec::new(),
+            writer: self,
+            key: Vec::new(),
+            value: Vec::new(),
+        };
+        for (client, session) in net.sessions {
+            writing.session(&client, session)?;
+        }
+        for (topic, message) in net.retained {
+            writing.retained(topic.as_bytes(), message.as_deref());
+        }
+        for unreadable in aside {
+            unreadable.move_away(&database.db, &mut writing.batch)?;
+        }
+        let Writing {
+            batch,
+            opened,
+            ended,
+            ..
+        } = writing;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        database
+            .db
+            .write_opt(batch, &self.options)
+            .map_err(failed)?;
+        let mut numbers = database
+            .numbers
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        for client in ended {
+            numbers.remove(&client);
+        }
+        numbers.extend(opened);
+        Ok(())
+    }
+}
+
+/// Answers for a writer that could not begin.
+pub(crate) fn refuse(requests: &Receiver<Request>, cause: &StoreError) {
+    error!("what is stored cannot be read, and nothing is written: {cause}");
+    if let Ok(Request::Commit(_, waiting)) = requests.recv() {
+        let _ = waiting.send(Err(cause.clone()));
+    }
+}
+
+/// Batches that are written together.
+#[derive(Default)]
+struct Group {
+    net: Net,
+    aside: Vec<Unreadable>,
+    waiting: Vec<oneshot::Sender<Result<(), StoreError>>>,
+    changes: usize,
+}
+
+impl Group {
+    fn add(&mut self, request: Request) {
+        match request {
+            Request::Commit(batch, waiting) => {
+                self.changes += batch.changes.len();
+                self.net.add(batch);
+                self.waiting.push(waiting);
+            }
+            Request::SetAside(unreadable) => self.aside.push(unreadable),
+        }
+    }
+}
+
+/// A message that is new, and how many new deliveries have it.
+struct NewMessage {
+    deliveries: u32,
+    /// `None` until the first of them is written.
+    number: Option<u64>,
+}
+
+fn count_messages(net: &Net) -> HashMap<*const Message, NewMessage, RandomState> {
+    let mut messages: HashMap<_, NewMessage, _> = HashMap::default();
+    let sessions = net.sessions.values();
+    for delivery in sessions.flat_map(|session| session.deliveries.values()) {
+        if let NetDelivery::Put(delivery) = delivery {
+            let message = messages.entry(Arc::as_ptr(&delivery.message));
+            let new = NewMessage {
+                deliveries: 0,
+                number: None,
+            };
+            message.or_insert(new).deliveries += 1;
+        }
+    }
+    messages
+}
+
+/// What is about to be written in one go.
+struct Writing<'a> {
+    db: &'a DB,
+    tables: Tables<'a>,
+    batch: WriteBatch,
+    messages: HashMap<*const Message, NewMessage, RandomState>,
+    /// Sessions that are there once this is written, and those that are no more.
+    opened: Vec<(ClientId, u64)>,
+    ended: Vec<ClientId>,
+    writer: &'a mut Writer,
+    /// Buffers, kept for the next use.
+    key: Vec<u8>,
+    value: Vec<u8>,
+}
+
+impl Writing<'_> {
+    fn session(&mut self, client: &ClientId, session: NetSession) -> Result<(), StoreError> {
+        let mut number = self.writer.database.number(client);
+        if session.ended
+            && let Some(old) = number.take()
+        {
+            self.end_session(old)?;
+            self.ended.push(client.clone());
+        }
+        if let Some(record) = &session.record {
+            let number = *number.get_or_insert_with(|| {
+                let number = self.writer.next_session;
+                self.writer.next_session += 1;
+                self.opened.push((client.clone(), number));
+                number
+            });
+            self.key.clear();
+            key::push_number(&mut self.key, number);
+            self.value.clear();
+            push_session(&mut self.value, client, record);
+            let (batch, table) = (&mut self.batch, self.tables.session);
+            batch.put_cf(table, &self.key, &self.value);
+        }
+        let Some(number) = number else {
+            // What is not there does not change.
+            return Ok(());
+        };
+        self.subscriptions(number, &session);
+        self.received(number, &session);
+        for (seq, delivery) in session.deliveries {
+            match delivery {
+                NetDelivery::Put(delivery) => self.put_delivery(number, seq, &delivery),
+                NetDelivery::Release => {
+                    let key = key::pair(number, seq);
+                    self.batch.put_cf(self.tables.released, key, []);
+                }
+                NetDelivery::Delete => self.delete_delivery(number, seq)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn subscriptions(&mut self, number: u64, session: &NetSession) {
+        for (filter, subscription) in &session.subscriptions {
+            self.key.clear();
+            key::push_number(&mut self.key, number);
+            self.key.extend_from_slice(filter.as_bytes());
+            match subscription {
+                Some(record) => {
+                    self.value.clear();
+                    record.append_to(&mut self.value);
+                    let (batch, table) = (&mut self.batch, self.tables.subscription);
+                    batch.put_cf(table, &self.key, &self.value);
+                }
+                None => self.batch.delete_cf(self.tables.subscription, &self.key),
+            }
+        }
+    }
+
+    fn received(&mut self, number: u64, session: &NetSession) {
+        for (id, change) in &session.received {
+            self.key.clear();
+            key::push_number(&mut self.key, number);
+            self.key.extend_from_slice(&id.get().to_be_bytes());
+            let (batch, table) = (&mut self.batch, self.tables.received);
+            match change {
+                NetReceived::Put => batch.put_cf(table, &self.key, []),
+                NetReceived::Delete => batch.single_delete_cf(table, &self.key),
+            }
+        }
+    }
+
+    fn put_delivery(&mut self, session: u64, seq: u64, delivery: &Delivery) {
+        let (message, shared) = self.put_message(&delivery.message);
+        let record = DeliveryRecord {
+            message,
+            shared,
+            qos: delivery.qos,
+            retain: delivery.retain,
+            expires: delivery.message.expires,
+            subscription_identifiers: delivery.subscription_identifiers.clone(),
+        };
+        self.key.clear();
+        key::push_number(&mut self.key, session);
+        key::push_number(&mut self.key, seq);
+        self.value.clear();
+        record.push(&mut self.value);
+        let (batch, tables) = (&mut self.batch, &self.tables);
+        batch.put_cf(tables.delivery, &self.key, &self.value);
+        if delivery.released {
+            batch.put_cf(tables.released, &self.key, []);
+        }
+        if let Some(expires) = record.expires {
+            batch.put_cf(tables.due, key::due(expires, &self.key), []);
+        }
+    }
+
+    /// Writes a message, unless it has been for another delivery. Returns its number, and whether
+    /// several deliveries have it.
+    fn put_message(&mut self, message: &Arc<Message>) -> (u64, bool) {
+        let Some(new) = self.messages.get_mut(&Arc::as_ptr(message)) else {
+            unreachable!("all messages of the new deliveries have been counted");
+        };
+        let shared = new.deliveries > 1;
+        if let Some(number) = new.number {
+            return (number, shared);
+        }
+        let number = self.writer.next_message;
+        self.writer.next_message += 1;
+        new.number = Some(number);
+        if shared {
+            self.writer.owners.insert(number, new.deliveries);
+        }
+        self.key.clear();
+        key::push_number(&mut self.key, number);
+        self.value.clear();
+        message.append_to(&mut self.value);
+        let (batch, table) = (&mut self.batch, self.tables.message);
+        batch.put_cf(table, &self.key, &self.value);
+        (number, shared)
+    }
+
+    fn delete_delivery(&mut self, session: u64, seq: u64) -> Result<(), StoreError> {
+        let key = key::pair(session, seq);
+        let stored = self.db.get_pinned_cf(self.tables.delivery, &key);
+        // One that could not be read was set aside.
+        let Some(value) = stored.map_err(failed)? else {
+            return Ok(());
+        };
+        let released = self.remove_delivery(&key, &value) == Some(QoS::ExactlyOnce) && {
+            let released = self.db.get_pinned_cf(self.tables.released, &key);
+            released.map_err(failed)?.is_some()
+        };
+        if released {
+            self.batch.single_delete_cf(self.tables.released, &key);
+        }
+        Ok(())
+    }
+
+    /// Removes a delivery, and its message if no other has it. Returns its QoS, if it can be read.
+    fn remove_delivery(&mut self, key: &[u8], value: &[u8]) -> Option<QoS> {
+        let (batch, tables) = (&mut self.batch, &self.tables);
+        batch.single_delete_cf(tables.delivery, key);
+        let record = DeliveryRecord::parse(value).ok()?;
+        if let Some(expires) = record.expires {
+            batch.single_delete_cf(tables.due, key::due(expires, key));
+        }
+        if self.writer.is_last_owner(&record) {
+            batch.single_delete_cf(tables.message, key::number(record.message));
+        }
+        Some(record.qos)
+    }
+
+    /// Deletes all that a session has, key by key: few sessions have much, and ranges that are
+    /// deleted slow down reading until they are compacted.
+    fn end_session(&mut self, number: u64) -> Result<(), StoreError> {
+        let own = key::number(number);
+        self.batch.delete_cf(self.tables.session, &own);
+        let db = self.db;
+        let rows = |table| Rows::of(db, table, Scan::Session(number));
+        let mut deliveries = rows(Table::Delivery)?;
+        while let Some((key, value)) = deliveries.next()? {
+            self.remove_delivery(key, value);
+        }
+        let mut released = rows(Table::Released)?;
+        while let Some((key, _)) = released.next()? {
+            self.batch.single_delete_cf(self.tables.released, key);
+        }
+        let mut received = rows(Table::Received)?;
+        while let Some((key, _)) = received.next()? {
+            self.batch.single_delete_cf(self.tables.received, key);
+        }
+        let mut subscriptions = rows(Table::Subscription)?;
+        while let Some((key, _)) = subscriptions.next()? {
+            self.batch.delete_cf(self.tables.subscription, key);
+        }
+        Ok(())
+    }
+
+    fn retained(&mut self, topic: &[u8], message: Option<&Message>) {
+        match message {
+            Some(message) => {
+                self.value.clear();
+                message.append_to(&mut self.value);
+                let (batch, table) = (&mut self.batch, self.tables.retained);
+                batch.put_cf(table, topic, &self.value);
+            }
+            None => self.batch.delete_cf(self.tables.retained, topic),
+        }
+    }
+}
+
+impl Writer {
+    /// One delivery of its message is gone: true if it was the last one.
+    fn is_last_owner(&mut self, record: &DeliveryRecord) -> bool {
+        if !record.shared {
+            return true;
+        }
+        let Some(count) = self.owners.get_mut(&record.message) else {
+            return false;
+        };
+        *count -= 1;
+        if *count == 0 {
+            self.owners.remove(&record.message);
+            return true;
+        }
+        false
+    }
+}
+
+/// The last key of a table of numbers, or 0.
+fn last_number(db: &DB, table: Table) -> Result<u64, StoreError> {
+    let mut rows = Rows::of(db, table, Scan::Last)?;
+    let last = rows.next()?.and_then(|(key, _)| key::parse_number(key));
+    Ok(last.unwrap_or(0))
+}
+
+fn count_owners(db: &DB) -> Result<HashMap<u64, u32, RandomState>, StoreError> {
+    let mut owners: HashMap<_, u32, _> = HashMap::default();
+    let mut rows = Rows::of(db, Table::Delivery, Scan::All)?;
+    while let Some((_, value)) = rows.next()? {
+        if let Ok(record) = DeliveryRecord::parse(value)
+            && record.shared
+        {
+            *owners.entry(record.message).or_default() += 1;
+        }
+    }
+    Ok(owners)
+}
