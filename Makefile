@@ -13,11 +13,13 @@ export PATH := $(PATH):$(TOOLS)/bin
 
 # What can be set on the command line, as in `make fuzz TARGET=decode SECONDS=600`.
 ARGS =
+STORE = rocksdb
+DATA = data
 TARGET = all
 SECONDS = 60
 SEEDS = 1000
 # They are for this file alone: TARGET, for one, means something else to build scripts.
-unexport ARGS TARGET SECONDS SEEDS
+unexport ARGS STORE DATA TARGET SECONDS SEEDS
 
 # A processor without an operating system: what builds for it needs neither.
 BARE := thumbv7em-none-eabi
@@ -32,9 +34,15 @@ help: ## lists the targets
 cargo:
 	@command -v cargo >/dev/null || { echo 'cargo is missing. Install Rust 1.95 or later, as described at https://rustup.rs.' >&2; exit 1; }
 
+# RocksDB is C++, and takes long to compile. Only what needs it waits for that.
+.PHONY: rocksdb
+rocksdb: cargo
+	@setup/rocksdb.sh
+
 .PHONY: run
-run: cargo ## runs the server on 127.0.0.1:1883; ARGS="--help" tells what it can do
-	@cargo run --release -p mqtt-server --bin mqttd -- $(ARGS)
+run: $(if $(filter memory,$(STORE)),cargo,rocksdb) ## runs the server on 127.0.0.1:1883, state in ./data; STORE=memory builds quickly; ARGS="--help"
+	@cargo run --release -p mqtt-server --bin mqttd \
+		$(if $(filter memory,$(STORE)),--no-default-features --,-- --data-dir '$(DATA)') $(ARGS)
 
 .PHONY: test
 test: fmt clippy units doc bare interop ## everything that must pass
@@ -49,17 +57,17 @@ fmt: cargo
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 
 .PHONY: clippy
-clippy: cargo
+clippy: rocksdb
 	$(call step,Clippy)
 	cargo clippy --workspace --all-targets -- -D warnings
 
 .PHONY: units
-units: cargo ## the tests written in Rust: unit, property, scenario, simulation, corpus, examples
+units: rocksdb ## the tests written in Rust: unit, property, scenario, simulation, corpus, examples
 	$(call step,Rust tests)
 	cargo test --workspace
 
 .PHONY: doc
-doc: cargo ## the documentation of the crates
+doc: rocksdb ## the documentation of the crates
 	$(call step,Documentation)
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
 
@@ -73,7 +81,7 @@ bare: cargo
 	fi
 
 .PHONY: interop
-interop: cargo ## real clients against the server; ARGS="-k will" selects, BROKER=host:port tests another broker
+interop: rocksdb ## real clients against the server; ARGS="-k will" selects, BROKER=host:port tests another broker
 	$(call step,Interoperation)
 	interop/setup.sh '$(INTEROP)'
 	$(if $(BROKER),,cargo build --release -p mqtt-server)
@@ -99,7 +107,7 @@ advisories: cargo ## known weaknesses of the dependencies; fetches the list of t
 	cargo deny check advisories
 
 .PHONY: bench
-bench: cargo ## the benchmarks; ARGS="codec" selects
+bench: rocksdb ## the benchmarks; ARGS="codec" selects
 	cargo bench -p benches -- $(ARGS)
 
 .PHONY: simulate

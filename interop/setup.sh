@@ -8,23 +8,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 tools=$1
 mkdir -p "$tools"
 
-have() { command -v "$1" >/dev/null 2>&1; }
-
-# install PACKAGE...: from Debian. The package lists are fetched only when the ones at hand do not do.
-install() {
-  local as_root=()
-  if [ "$(id -u)" != 0 ]; then
-    have sudo || { echo "The interop suite needs $*. Install them, or run this as root." >&2; exit 1; }
-    as_root=(sudo)
-  fi
-  have apt-get || { echo "The interop suite needs $*. Install them with the package manager of this system." >&2; exit 1; }
-  local get=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y)
-  echo "Installing $*"
-  "${get[@]}" install --no-install-recommends "$@" >/dev/null 2>&1 </dev/null || {
-    "${get[@]}" update </dev/null
-    "${get[@]}" install --no-install-recommends "$@" </dev/null
-  }
-}
+. "$here/../setup/install.sh"
 
 # current STAMP FILE: true where what STAMP stands for was made from the same FILE.
 current() { cmp -s "$1" "$2"; }
@@ -33,7 +17,7 @@ missing=()
 { have mosquitto_pub && have mosquitto_sub && have mosquitto_rr; } || missing+=(mosquitto-clients)
 { have python3 && python3 -c 'import ensurepip, venv' 2>/dev/null; } || missing+=(python3-venv)
 { have node && have npm; } || missing+=(nodejs npm)
-[ ${#missing[@]} = 0 ] || install "${missing[@]}"
+[ ${#missing[@]} = 0 ] || install "The interop suite" "${missing[@]}"
 
 # The second question is for an environment whose Python the system has since replaced.
 if ! current "$tools/python.stamp" "$here/requirements.txt" || ! "$tools/python/bin/python" -c '' 2>/dev/null; then
