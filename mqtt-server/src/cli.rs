@@ -1,5 +1,7 @@
 //! The command line.
 
+#[cfg(feature = "rocksdb")]
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -16,9 +18,36 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:1883", value_parser = address)]
     pub(crate) listen: Vec<String>,
 
+    /// Directory for sessions, queues and retained messages. It is made if it is not there.
+    ///
+    /// Without it, all is kept in memory and ends with the server.
+    #[cfg(feature = "rocksdb")]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+
+    /// What all that has been acknowledged survives.
+    #[cfg(feature = "rocksdb")]
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        default_value = "disk",
+        requires = "data_dir"
+    )]
+    pub(crate) durability: Level,
+
     /// How much to log to stderr: off, error, warn, info, debug or trace.
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub(crate) log: LevelFilter,
+}
+
+/// What an acknowledged message survives.
+#[cfg(feature = "rocksdb")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Level {
+    /// The end of the process, also by kill -9
+    Process,
+    /// The loss of power: the disk is synced before each batch of acknowledgements
+    Disk,
 }
 
 /// The arguments of this process; or, after help, version or one line about what is wrong with

@@ -20,27 +20,49 @@ pub(crate) struct TcpListener {
     address: SocketAddr,
 }
 
+/// A socket with an address, which nobody can connect to yet.
+pub(crate) struct Bound {
+    socket: Socket,
+    address: SocketAddr,
+}
+
 /// Binds all addresses that the texts stand for, or none.
 ///
 /// # Errors
 /// One line that names the address and what is wrong.
-pub(crate) fn bind_all(texts: &[String]) -> Result<Vec<TcpListener>, String> {
-    let mut listeners = Vec::new();
+pub(crate) fn bind_all(texts: &[String]) -> Result<Vec<Bound>, String> {
+    let mut all = Vec::new();
     for text in texts {
         let addresses = text
             .to_socket_addrs()
             .map_err(|cause| format!("cannot listen on {text}: {cause}"))?;
         for address in addresses {
-            listeners.push(
-                bind(address)
-                    .map_err(|cause| format!("cannot listen on {address}: {}", explain(&cause)))?,
-            );
+            let socket = bind(address).map_err(|cause| explain(address, &cause))?;
+            all.push(Bound { socket, address });
         }
     }
-    Ok(listeners)
+    Ok(all)
 }
 
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+/// Listens on all of them.
+///
+/// # Errors
+/// One line that names the address and what is wrong.
+pub(crate) fn listen_all(bound: Vec<Bound>) -> Result<Vec<TcpListener>, String> {
+    bound
+        .into_iter()
+        .map(|bound| listen(bound.socket).map_err(|cause| explain(bound.address, &cause)))
+        .collect()
+}
+
+fn listen(socket: Socket) -> io::Result<TcpListener> {
+    socket.listen(BACKLOG)?;
+    let listener = tokio::net::TcpListener::from_std(socket.into())?;
+    let address = listener.local_addr()?;
+    Ok(TcpListener { listener, address })
+}
+
+fn bind(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -57,17 +79,14 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_keepalive(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    let listener = tokio::net::TcpListener::from_std(socket.into())?;
-    let address = listener.local_addr()?;
-    Ok(TcpListener { listener, address })
+    Ok(socket)
 }
 
-fn explain(cause: &io::Error) -> String {
+fn explain(address: SocketAddr, cause: &io::Error) -> String {
     if cause.kind() == io::ErrorKind::AddrInUse {
-        "another program listens there".to_owned()
+        format!("cannot listen on {address}: another program listens there")
     } else {
-        cause.to_string()
+        format!("cannot listen on {address}: {cause}")
     }
 }
 
@@ -107,7 +126,8 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn connections_send_at_once_and_are_probed() {
-        let mut listener = bind_all(&["127.0.0.1:0".to_owned()]).unwrap().remove(0);
+        let bound = bind_all(&["127.0.0.1:0".to_owned()]).unwrap();
+        let mut listener = listen_all(bound).unwrap().remove(0);
         let _client = tokio::net::TcpStream::connect(listener.address())
             .await
             .unwrap();

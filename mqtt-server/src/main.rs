@@ -3,14 +3,13 @@
 mod cli;
 mod listen;
 mod open_files;
+mod store;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use mqtt_broker_core::{Broker, Limits};
-use mqtt_store_memory::MemoryStore;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
@@ -57,19 +56,15 @@ async fn run(arguments: &Arguments) -> Result<(), String> {
     let mut interrupt = signal(SignalKind::interrupt())
         .map_err(|cause| format!("cannot handle signals: {cause}"))?;
     open_files::raise_limit();
-    // All are bound before anything is served: a wanted listener that fails fails the start.
-    let listeners = listen::bind_all(&arguments.listen)?;
-    let store = Arc::new(MemoryStore::default());
-    let broker = Broker::builder(store)
+    // All are bound first: a wanted listener that fails fails the start. Nobody gets through to one
+    // before the sessions are restored, so that no message misses them.
+    let bound = listen::bind_all(&arguments.listen)?;
+    let broker = Broker::builder(store::open(arguments)?)
         .limits(Limits::default())
         .build()
         .await
         .map_err(|cause| cause.to_string())?;
-    info!(
-        "mqttd {} keeps its state in memory: sessions and retained messages end with it",
-        env!("CARGO_PKG_VERSION")
-    );
-    for listener in listeners {
+    for listener in listen::listen_all(bound)? {
         tokio::spawn(serve(broker.clone(), listener));
     }
     tokio::select! {

@@ -161,9 +161,9 @@ fn who_does_not_go_is_not_waited_for() {
 #[test]
 fn a_new_server_is_small() {
     let server = Server::start();
-    let kilobytes = server.resident_bytes() / 1024;
-    println!("resident after the start: {kilobytes} kB");
-    assert!(kilobytes < 10_000, "{kilobytes} kB");
+    let kilobytes = server.private_bytes() / 1024;
+    println!("private memory after the start: {kilobytes} kB");
+    assert!(kilobytes < 5000, "{kilobytes} kB");
 }
 
 fn run(arguments: &[&str]) -> Output {

@@ -105,6 +105,12 @@ impl Server {
         self.status_bytes("VmRSS:")
     }
 
+    /// Bytes of memory that are the server's alone: without its program, which comes from its file
+    /// and goes when memory is short; 0 where the system does not tell.
+    pub(crate) fn private_bytes(&self) -> usize {
+        self.status_bytes("RssAnon:")
+    }
+
     /// The most bytes of memory that the server has had; 0 where the system does not tell.
     pub(crate) fn peak_bytes(&self) -> usize {
         self.status_bytes("VmHWM:")

@@ -1,0 +1,54 @@
+//! Where the server keeps its state: in memory, or in a directory.
+
+use std::sync::Arc;
+
+use mqtt_broker_core::store::SessionStore;
+use mqtt_store_memory::MemoryStore;
+use tracing::info;
+
+use crate::cli::Arguments;
+
+/// Opens the store that the arguments ask for, and says which one it is.
+///
+/// # Errors
+/// One line that says what is wrong.
+pub(crate) fn open(arguments: &Arguments) -> Result<Arc<dyn SessionStore>, String> {
+    #[cfg(feature = "rocksdb")]
+    if let Some(directory) = &arguments.data_dir {
+        return on_disk(directory, arguments.durability);
+    }
+    #[cfg(not(feature = "rocksdb"))]
+    let _ = arguments;
+    info!(
+        "mqttd {} keeps its state in memory: sessions and retained messages end with it",
+        env!("CARGO_PKG_VERSION")
+    );
+    Ok(Arc::new(MemoryStore::default()))
+}
+
+#[cfg(feature = "rocksdb")]
+fn on_disk(
+    directory: &std::path::Path,
+    level: crate::cli::Level,
+) -> Result<Arc<dyn SessionStore>, String> {
+    use mqtt_store_rocksdb::{Durability, Options, RocksStore};
+
+    use crate::cli::Level;
+
+    let (durability, survives) = match level {
+        Level::Process => (Durability::Process, "the end of the process"),
+        Level::Disk => (Durability::Disk, "the loss of power"),
+    };
+    let options = Options {
+        durability,
+        ..Options::default()
+    };
+    let store = RocksStore::open(directory, &options)
+        .map_err(|cause| format!("cannot keep state in {}: {cause}", directory.display()))?;
+    info!(
+        "mqttd {} keeps its state in {}: what is acknowledged survives {survives}",
+        env!("CARGO_PKG_VERSION"),
+        directory.display()
+    );
+    Ok(Arc::new(store))
+}
