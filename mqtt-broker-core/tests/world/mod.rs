@@ -66,6 +66,8 @@ pub(crate) struct World {
     /// The commit that is under way, and what is to be read after it.
     committing: Option<(Batch, Vec<Load>)>,
     loaded: VecDeque<(Load, Vec<(u64, Delivery)>)>,
+    /// What happens between the end of a broker and the next one.
+    pub(crate) before_restart: Box<dyn FnMut()>,
     /// True once the store has failed.
     pub(crate) dead: bool,
 }
@@ -133,6 +135,7 @@ impl World {
             loads_held: false,
             committing: None,
             loaded: VecDeque::new(),
+            before_restart: Box::new(|| ()),
             dead: false,
         };
         world.restore();
@@ -531,6 +534,7 @@ impl World {
         self.dead = false;
         self.engine = Engine::new(self.settings.clone());
         self.out = Output::default();
+        (self.before_restart)();
         self.restore();
     }
 
