@@ -7,6 +7,7 @@ mod outbound;
 mod retained;
 mod routes;
 mod session;
+mod subscribers;
 mod trie;
 
 pub(crate) use self::aliases::{Alias, AliasesIn, AliasesOut};

@@ -12,6 +12,7 @@ use mqtt_codec::{QoS, TopicFilter};
 use slab::Slab;
 
 use super::SessionId;
+use super::subscribers::{Subscriber, Subscribers};
 use super::trie::Trie;
 use crate::store::SubscriptionRecord;
 
@@ -24,18 +25,11 @@ pub(crate) struct FilterId(NonZeroU32);
 struct Filter {
     /// As it was sent, share name included.
     text: TopicFilter,
-    subscribers: Vec<Subscriber>,
+    subscribers: Subscribers,
     /// The next filter in the same place: with another share name, or none.
     next: Option<FilterId>,
     /// Of a shared subscription: whose turn it is.
     turn: u32,
-}
-
-/// One subscriber of a filter.
-#[derive(Clone, Copy, Debug)]
-struct Subscriber {
-    session: SessionId,
-    granted: Granted,
 }
 
 /// How messages are sent for one subscription.
@@ -115,14 +109,7 @@ impl Routes {
         self.generation += 1;
         let id = self.find(text).unwrap_or_else(|| self.add(text));
         if let Some(filter) = self.filters.get_mut(id.index()) {
-            match filter
-                .subscribers
-                .iter_mut()
-                .find(|subscriber| subscriber.session == session)
-            {
-                Some(subscriber) => subscriber.granted = granted,
-                None => filter.subscribers.push(Subscriber { session, granted }),
-            }
+            filter.subscribers.put(Subscriber { session, granted });
         }
         id
     }
@@ -132,17 +119,11 @@ impl Routes {
         let Some(filter) = self.filters.get_mut(id.index()) else {
             return false;
         };
-        let Some(at) = filter
-            .subscribers
-            .iter()
-            .position(|subscriber| subscriber.session == session)
-        else {
+        if !filter.subscribers.remove(session) {
             return false;
-        };
+        }
         self.generation += 1;
-        // In order, so that a shared subscription's turns stay fair.
-        filter.subscribers.remove(at);
-        if filter.subscribers.is_empty() {
+        if filter.subscribers.as_slice().is_empty() {
             self.remove(id);
         }
         true
@@ -214,7 +195,7 @@ impl Routes {
                 if filter.text.share_name().is_some() {
                     shared.push(id);
                 } else {
-                    matched.extend(&filter.subscribers);
+                    matched.extend(filter.subscribers.as_slice());
                 }
                 chain = filter.next;
             }
@@ -244,12 +225,12 @@ impl Routes {
         mut rank: impl FnMut(SessionId, &Granted) -> Option<u8>,
     ) -> Option<Receiver> {
         let filter = self.filters.get_mut(id.index())?;
-        let count = filter.subscribers.len();
+        let subscribers = filter.subscribers.as_slice();
+        let count = subscribers.len();
         let mut best: Option<(u8, usize)> = None;
         for step in 0..count {
             let at = (filter.turn as usize + step) % count;
-            let rank = filter
-                .subscribers
+            let rank = subscribers
                 .get(at)
                 .and_then(|subscriber| rank(subscriber.session, &subscriber.granted));
             if let Some(rank) = rank
@@ -262,8 +243,8 @@ impl Routes {
             }
         }
         let (_, at) = best?;
+        let Subscriber { session, granted } = subscribers.get(at)?;
         filter.turn = (at + 1) as u32;
-        let Subscriber { session, granted } = filter.subscribers.get(at)?;
         Some(Receiver {
             session: *session,
             first: *granted,
@@ -285,7 +266,7 @@ impl Routes {
     fn add(&mut self, text: TopicFilter<&[u8]>) -> FilterId {
         let index = self.filters.insert(Filter {
             text: text.to_bytes(),
-            subscribers: Vec::with_capacity(1),
+            subscribers: Subscribers::new(),
             next: None,
             turn: 0,
         });
