@@ -16,7 +16,10 @@ use tokio::sync::Notify;
 pub(crate) use self::connection::ConnectionTask;
 use crate::authority::Authority;
 use crate::store::{SessionStore, StoreError};
-use crate::{Engine, Input, Instant, Limits, Output};
+use crate::{Engine, Input, Instant, Limits, Output, Read};
+
+/// Lifetimes that are read from the store at a time.
+const EXPIRING_PAGE: usize = 1000;
 
 /// An engine behind its lock, and what it works with.
 pub(crate) struct Shard {
@@ -50,7 +53,7 @@ enum Phase {
 
 /// What the pump finds.
 enum Outlook {
-    /// Changes to commit, or deliveries to load.
+    /// Changes to commit, or something to read.
     Work,
     /// Nothing until then.
     Idle(Option<Instant>),
@@ -266,26 +269,37 @@ async fn wait(shard: &Shard, deadline: Option<Instant>) {
 }
 
 async fn step(shard: &Shard) -> Result<(), StoreError> {
-    let (batch, loads) = shard
+    let (batch, reads) = shard
         .with(|engine, now, out| {
             if out.deadline().is_some_and(|deadline| deadline <= now) {
                 engine.handle(now, Input::Deadline, out);
             }
-            (out.take_batch(), out.take_loads())
+            (out.take_batch(), out.take_reads())
         })
         .map_err(|Dead| StoreError::Poisoned)?;
     if let Some(batch) = batch {
         shard.store.commit(batch).await?;
         shard.release().map_err(|Dead| StoreError::Poisoned)?;
     }
-    for load in loads {
-        let deliveries = shard
-            .store
-            .deliveries(&load.client, Some(load.after), load.limit)
-            .await?;
+    for wanted in reads {
+        let input = read(&*shard.store, wanted).await?;
         shard
-            .with(|engine, now, out| engine.handle(now, Input::Loaded(load, deliveries), out))
+            .with(|engine, now, out| engine.handle(now, input, out))
             .map_err(|Dead| StoreError::Poisoned)?;
     }
     Ok(())
+}
+
+async fn read(store: &dyn SessionStore, wanted: Read) -> Result<Input<'static>, StoreError> {
+    match wanted {
+        Read::Deliveries(load) => {
+            let after = Some(load.after);
+            let deliveries = store.deliveries(&load.client, after, load.limit).await?;
+            Ok(Input::Loaded(load, deliveries))
+        }
+        Read::Expiring { after } => {
+            let page = store.expiring(after.as_ref(), EXPIRING_PAGE).await?;
+            Ok(Input::Expiring(page))
+        }
+    }
 }

@@ -22,9 +22,10 @@ use mqtt_codec::Packet;
 use slab::Slab;
 
 use self::deliver::Variants;
+use self::expire::Lifetimes;
 pub use self::input::Input;
 use self::output::Release;
-pub use self::output::{Load, Output};
+pub use self::output::{Load, Output, Read};
 use crate::state::{Connection, ConnectionId, Deadlines, Phase, Retained, Routes, Sessions};
 use crate::{Instant, Limits, Outbox, Violation};
 
@@ -36,6 +37,7 @@ pub struct Engine {
     routes: Routes,
     retained: Retained,
     deadlines: Deadlines,
+    lifetimes: Lifetimes,
     /// The message being published, encoded for its receivers.
     variants: Variants,
     next_epoch: u32,
@@ -65,6 +67,7 @@ impl Engine {
             routes: Routes::new(settings.limits.routes_cached_max),
             retained: Retained::default(),
             deadlines: Deadlines::default(),
+            lifetimes: Lifetimes::default(),
             variants: Variants::default(),
             next_epoch: 0,
             dice: settings.seed,
@@ -98,6 +101,7 @@ impl Engine {
             Input::Written(id) => self.handle_written(now, id, out),
             Input::Decided(id, decision) => self.handle_decided(now, id, decision, out),
             Input::Loaded(load, deliveries) => self.handle_loaded(now, &load, deliveries, out),
+            Input::Expiring(page) => self.handle_expiring(now, &page, out),
             Input::Deadline => self.handle_deadline(now, out),
             Input::Shutdown => self.handle_shutdown(now, out),
         }

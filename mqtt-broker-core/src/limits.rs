@@ -38,6 +38,9 @@ pub struct Limits {
     pub queue_bytes_max: usize,
     /// Deliveries of a stored session that are read from the store at a time. Default 256.
     pub queue_page: usize,
+    /// Milliseconds between two looks for messages whose lifetime ended while their session was away.
+    /// Default 60,000: until then they take room on the disk, and nobody gets them any more.
+    pub expiry_pause_ms: u32,
     /// Bytes that wait to be written to one connection before QoS 0 messages for it are dropped, and
     /// QoS 1 and 2 ones wait in their queue. Default 1 MiB: a burst of 10,000 small messages. While
     /// more than this and the largest packet wait, which only answers can do, the client is not read
@@ -75,6 +78,7 @@ impl Default for Limits {
             queue_messages_max: 100_000,
             queue_bytes_max: 256 * 1024 * 1024,
             queue_page: 256,
+            expiry_pause_ms: 60_000,
             outbox_bytes_max: 1024 * 1024,
             retained_max: 5_000_000,
             topic_alias_maximum: 32,

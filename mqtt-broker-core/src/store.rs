@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use mqtt_codec::TopicName;
 
 pub use self::change::{
-    Batch, Change, Delivery, SessionRecord, StoredSession, SubscriptionRecord, WillRecord,
+    Batch, Change, Delivery, Expiring, SessionRecord, StoredSession, SubscriptionRecord, WillRecord,
 };
 pub use self::model::Model;
 pub use self::record::{Record, RecordError};
@@ -66,8 +66,23 @@ pub trait SessionStore: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<(u64, Delivery)>, StoreError>;
 
-    /// Retained messages in the order of their topics' bytes, those after `after`, at most `limit`.
-    /// An empty page is the end.
+    /// Deliveries whose messages have a lifetime, those that end first in front, at most `limit`
+    /// after `after`. The order of those that end together is the store's own. An empty page is the
+    /// end.
+    ///
+    /// Whether a lifetime is over is not the store's business. What comes or goes between two pages
+    /// may be missing or be there twice, and nothing else is.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    async fn expiring(
+        &self,
+        after: Option<&Expiring>,
+        limit: usize,
+    ) -> Result<Vec<Expiring>, StoreError>;
+
+    /// Retained messages in the order of their topics' bytes, those after `after`, at most `limit`,
+    /// and fewer where they are large. An empty page is the end.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be read.

@@ -21,7 +21,8 @@ use mqtt_broker_core::store::testkit::{
     FlakyStore, Restart, mqtt_store_testkit, mqtt_store_testkit_failure,
 };
 use mqtt_broker_core::store::{
-    Batch, Change, Delivery, Model, SessionRecord, SessionStore, StoreError, StoredSession,
+    Batch, Change, Delivery, Expiring, Model, SessionRecord, SessionStore, StoreError,
+    StoredSession,
 };
 use mqtt_broker_core::{ClientId, Message};
 use mqtt_codec::TopicName;
@@ -55,6 +56,7 @@ enum Fault {
     LastPageEmpty,
     SessionsByLength,
     DeliveriesByText,
+    LifetimesForgotten,
     RestartLosesTheLastBatch,
     RestartLosesReleases,
     RestartDoublesQueues,
@@ -64,7 +66,7 @@ enum Fault {
 
 use Fault::*;
 
-const FAULTS: [Fault; 29] = [
+const FAULTS: [Fault; 30] = [
     BatchInReverse,
     LastChangeLost,
     ChangesBeyondAThousandLost,
@@ -89,6 +91,7 @@ const FAULTS: [Fault; 29] = [
     PageIgnoresWhereToGoOn,
     LastPageEmpty,
     DeliveriesByText,
+    LifetimesForgotten,
     RestartLosesTheLastBatch,
     RestartLosesReleases,
     RestartDoublesQueues,
@@ -326,6 +329,20 @@ impl SessionStore for Faulty {
         Ok(self.cut(page, limit))
     }
 
+    async fn expiring(
+        &self,
+        after: Option<&Expiring>,
+        limit: usize,
+    ) -> Result<Vec<Expiring>, StoreError> {
+        let model = &self.disk.lock().unwrap().model;
+        let (after, limit) = self.page(after, limit);
+        let mut page = model.expiring(after, limit);
+        if self.fault == LifetimesForgotten {
+            page.clear();
+        }
+        Ok(self.cut(page, limit))
+    }
+
     async fn retained(
         &self,
         after: Option<&TopicName>,
@@ -493,6 +510,14 @@ impl SessionStore for GoesOn {
         limit: usize,
     ) -> Result<Vec<(u64, Delivery)>, StoreError> {
         self.inner.deliveries(client, after, limit).await
+    }
+
+    async fn expiring(
+        &self,
+        after: Option<&Expiring>,
+        limit: usize,
+    ) -> Result<Vec<Expiring>, StoreError> {
+        self.inner.expiring(after, limit).await
     }
 
     async fn retained(

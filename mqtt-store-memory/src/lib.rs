@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use mqtt_broker_core::store::{Batch, Delivery, Model, SessionStore, StoreError, StoredSession};
+use mqtt_broker_core::store::{
+    Batch, Delivery, Expiring, Model, SessionStore, StoreError, StoredSession,
+};
 use mqtt_broker_core::{ClientId, Message};
 use mqtt_codec::TopicName;
 
@@ -48,6 +50,14 @@ impl SessionStore for MemoryStore {
         limit: usize,
     ) -> Result<Vec<(u64, Delivery)>, StoreError> {
         Ok(self.lock().deliveries(client, after, limit))
+    }
+
+    async fn expiring(
+        &self,
+        after: Option<&Expiring>,
+        limit: usize,
+    ) -> Result<Vec<Expiring>, StoreError> {
+        Ok(self.lock().expiring(after, limit))
     }
 
     async fn retained(

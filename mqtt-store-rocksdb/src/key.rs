@@ -56,6 +56,13 @@ pub(crate) fn due(moment: Instant, delivery: &[u8]) -> Vec<u8> {
     key
 }
 
+/// The moment of such a key, the session's number and the sequence number.
+pub(crate) fn parse_due(mut key: &[u8]) -> Option<(Instant, u64, u64)> {
+    let moment = take_number(&mut key).map(Instant::from_millis)?;
+    let (session, seq) = parse_pair(key)?;
+    Some((moment, session, seq))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

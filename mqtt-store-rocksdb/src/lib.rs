@@ -17,7 +17,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
-use mqtt_broker_core::store::{Batch, Delivery, SessionStore, StoreError, StoredSession};
+use mqtt_broker_core::store::{Batch, Delivery, Expiring, SessionStore, StoreError, StoredSession};
 use mqtt_broker_core::{ClientId, Message};
 use mqtt_codec::TopicName;
 use rocksdb::WriteOptions;
@@ -197,6 +197,16 @@ impl SessionStore for RocksStore {
     ) -> Result<Vec<(u64, Delivery)>, StoreError> {
         let client = client.clone();
         self.read(move |reader| reader.deliveries(&client, after, limit))
+            .await
+    }
+
+    async fn expiring(
+        &self,
+        after: Option<&Expiring>,
+        limit: usize,
+    ) -> Result<Vec<Expiring>, StoreError> {
+        let after = after.cloned();
+        self.read(move |reader| reader.expiring(after.as_ref(), limit))
             .await
     }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use mqtt_broker_core::store::{
-    Delivery, Record, RecordError, SessionRecord, StoreError, StoredSession, SubscriptionRecord,
+    Delivery, Expiring, Record, RecordError, SessionRecord, StoreError, StoredSession,
+    SubscriptionRecord,
 };
 use mqtt_broker_core::{ClientId, Message};
 use mqtt_codec::{PacketId, TopicFilter, TopicName};
@@ -13,7 +14,7 @@ use rocksdb::{DB, ReadOptions, Snapshot};
 use crate::aside::Unreadable;
 use crate::database::{Database, failed};
 use crate::key;
-use crate::record::{DeliveryRecord, parse_session};
+use crate::record::{DeliveryRecord, parse_session, take_client};
 use crate::scan::{Row, Rows, Scan};
 use crate::table::{Table, handle};
 use crate::writer::Request;
@@ -127,6 +128,41 @@ impl Reader {
                 released: released_at.as_deref() == Some(key),
             };
             page.push((seq, delivery));
+        }
+        Ok(page)
+    }
+
+    /// As [`SessionStore::expiring`](mqtt_broker_core::store::SessionStore::expiring).
+    pub(crate) fn expiring(
+        &self,
+        after: Option<&Expiring>,
+        limit: usize,
+    ) -> Result<Vec<Expiring>, StoreError> {
+        let db = &self.database.db;
+        let after = after.map_or_else(Vec::new, |after| {
+            // The place of a session that has ended since is that of the moment.
+            let session = self.database.number(&after.client).unwrap_or(0);
+            key::due(after.at, &key::pair(session, after.seq))
+        });
+        let sessions = handle(db, Table::Session)?;
+        let mut rows = Rows::of(db, Table::Due, Scan::From(&after))?;
+        let mut page: Vec<Expiring> = Vec::new();
+        while page.len() < limit
+            && let Some((key, _)) = rows.next()?
+        {
+            if key == after {
+                continue;
+            }
+            let Some((at, session, seq)) = key::parse_due(key) else {
+                self.set_aside(Table::Due, key, RecordError::Damaged);
+                continue;
+            };
+            let value = db.get_pinned_cf(sessions, key::number(session));
+            if let Some(value) = value.map_err(failed)?
+                && let Ok((client, _)) = take_client(&value)
+            {
+                page.push(Expiring { at, client, seq });
+            }
         }
         Ok(page)
     }

@@ -20,7 +20,7 @@ mod world;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use mqtt_broker_core::store::{Batch, Delivery, SessionStore, StoreError, StoredSession};
+use mqtt_broker_core::store::{Batch, Delivery, Expiring, SessionStore, StoreError, StoredSession};
 use mqtt_broker_core::{ClientId, Message};
 use mqtt_codec::TopicName;
 use mqtt_store_rocksdb::{Durability, Options, RocksStore};
@@ -84,6 +84,14 @@ impl SessionStore for Disk {
         limit: usize,
     ) -> Result<Vec<(u64, Delivery)>, StoreError> {
         self.store().deliveries(client, after, limit).await
+    }
+
+    async fn expiring(
+        &self,
+        after: Option<&Expiring>,
+        limit: usize,
+    ) -> Result<Vec<Expiring>, StoreError> {
+        self.store().expiring(after, limit).await
     }
 
     async fn retained(

@@ -115,7 +115,11 @@ impl Engine {
                     return;
                 }
                 outcome.stored |= session.stored;
+                let expires = delivery.publication.expires.filter(|_| session.stored);
                 delivery.queue(session, connection);
+                if let Some(at) = expires {
+                    self.note_expiry(at);
+                }
             }
         }
     }

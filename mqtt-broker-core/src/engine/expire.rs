@@ -4,14 +4,35 @@ use std::time::Duration;
 
 use super::Engine;
 use super::disconnect::Cause;
-use super::output::Output;
+use super::output::{Output, Read};
 use crate::Instant;
 use crate::state::{ConnectionId, Deadline, Phase, SessionId};
-use crate::store::Change;
+use crate::store::{Change, Expiring};
 
 /// How long nothing may come from a client. `[MQTT-3.1.2-22]`
 pub(super) fn keep_alive_time(keep_alive: u16) -> Duration {
     Duration::from_millis(u64::from(keep_alive) * 1500)
+}
+
+/// When to look for stored deliveries whose lifetime is over. They are looked for now and then: those
+/// of a session that is there are dropped when their turn comes.
+#[derive(Debug, Default)]
+pub(super) struct Lifetimes {
+    /// When to look next; `None`: nothing that is stored has a lifetime, as far as is known.
+    next: Option<Instant>,
+    /// When it was looked last.
+    last: Option<Instant>,
+    /// The epoch of the last session that there was when lifetimes were asked for: what was read says
+    /// nothing about a later one, even of the same client.
+    asked: u32,
+}
+
+impl Lifetimes {
+    /// A lifetime that ends then is stored, or may be.
+    pub(super) fn note(&mut self, at: Instant, pause: Duration) {
+        let at = self.last.map_or(at, |last| at.max(last + pause));
+        self.next = Some(self.next.map_or(at, |next| next.min(at)));
+    }
 }
 
 impl Engine {
@@ -26,12 +47,66 @@ impl Engine {
             let topic = message.topic();
             out.change(Change::DeleteRetained { topic });
         }
+        if self.lifetimes.next.take_if(|next| *next <= now).is_some() {
+            self.lifetimes.last = Some(now);
+            self.read_expiring(None, out);
+        }
+    }
+
+    fn read_expiring(&mut self, after: Option<Expiring>, out: &mut Output) {
+        self.lifetimes.asked = self.sessions.last_epoch();
+        out.read(Read::Expiring { after });
+    }
+
+    /// Notes that a delivery is stored whose message has a lifetime.
+    pub(super) fn note_expiry(&mut self, at: Instant) {
+        let pause = Duration::from_millis(self.limits().expiry_pause_ms.into());
+        self.lifetimes.note(at, pause);
+    }
+
+    /// Drops deliveries whose lifetime is over from the queues of sessions that are away.
+    pub(super) fn handle_expiring(&mut self, now: Instant, page: &[Expiring], out: &mut Output) {
+        for expiring in page {
+            if expiring.at > now {
+                self.note_expiry(expiring.at);
+                return;
+            }
+            self.drop_expired(expiring, out);
+        }
+        // There may be more, once what was dropped is gone.
+        if let Some(last) = page.last() {
+            self.read_expiring(Some(last.clone()), out);
+        }
+    }
+
+    fn drop_expired(&mut self, expiring: &Expiring, out: &mut Output) {
+        let id = self.sessions.find(expiring.client.as_str());
+        let Some(session) = id.and_then(|id| self.sessions.get_mut(id)) else {
+            return;
+        };
+        let newer = session
+            .epoch
+            .wrapping_sub(self.lifetimes.asked)
+            .cast_signed()
+            > 0;
+        let outbound = &mut session.outbound;
+        // What was sent before does not expire. [MQTT-4.3.3-7]
+        let waits = outbound.holds_stored(expiring.seq) && !outbound.was_sent_earlier(expiring.seq);
+        if session.connection.is_none() && session.stored && waits && !newer {
+            outbound.remove_stored(expiring.seq);
+            out.counters.dropped_expired += 1;
+            out.change(Change::DeleteDelivery {
+                client: expiring.client.clone(),
+                seq: expiring.seq,
+            });
+        }
     }
 
     /// When the next deadline is.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let retained = self.retained.next_expiry();
-        self.deadlines.next().into_iter().chain(retained).min()
+        let others = [self.retained.next_expiry(), self.lifetimes.next];
+        let others = others.into_iter().flatten();
+        self.deadlines.next().into_iter().chain(others).min()
     }
 
     /// No CONNECT has come, the authentication has not come to an end, or there is silence.

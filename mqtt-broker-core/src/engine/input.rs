@@ -5,7 +5,7 @@ use mqtt_codec::{DecodeError, Packet, Version};
 use super::Load;
 use crate::authority::Decision;
 use crate::state::ConnectionId;
-use crate::store::Delivery;
+use crate::store::{Delivery, Expiring};
 
 /// Something that happened.
 ///
@@ -24,6 +24,8 @@ pub enum Input<'a> {
     Decided(ConnectionId, Decision),
     /// Deliveries that were asked for have been read; none means that there are no more.
     Loaded(Load, Vec<(u64, Delivery)>),
+    /// Lifetimes that were asked for have been read; none means that there are no more.
+    Expiring(Vec<Expiring>),
     /// The deadline has come.
     Deadline,
     /// The broker shuts down: wills are published and all connections closed.

@@ -10,7 +10,7 @@ use std::task::Waker;
 
 use crate::authority::Question;
 use crate::state::{Connection, ConnectionId, SessionId};
-use crate::store::{Batch, Change};
+use crate::store::{Batch, Change, Expiring};
 use crate::{ClientId, Counters, Instant, Outbox};
 
 /// When a packet may leave.
@@ -36,14 +36,27 @@ pub struct Output {
     gathering: Held,
     wakers: Vec<Waker>,
     questions: Vec<(ConnectionId, Question)>,
-    loads: Vec<Load>,
+    reads: Vec<Read>,
     deadline: Option<Instant>,
     /// What has been counted.
     pub counters: Counters,
 }
 
-/// Deliveries that the engine wants to have from the store, as it is after the commit of all
-/// batches taken so far.
+/// Something that the engine wants to have from the store, as it is after the commit of all batches
+/// taken so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// Deliveries of a session. The answer is [`Input::Loaded`](super::Input::Loaded).
+    Deliveries(Load),
+    /// When the lifetimes of deliveries end. The answer is
+    /// [`Input::Expiring`](super::Input::Expiring).
+    Expiring {
+        /// Where to go on.
+        after: Option<Expiring>,
+    },
+}
+
+/// Deliveries of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Load {
     /// Which session asked.
@@ -114,7 +127,7 @@ impl Output {
     /// for it are closed, also those that the engine has forgotten already.
     pub(crate) fn abandon(&mut self) {
         self.batch.changes.clear();
-        self.loads.clear();
+        self.reads.clear();
         for held in [&mut self.in_flight, &mut self.gathering] {
             for packet in held.packets.drain(..) {
                 self.wakers.extend(packet.outbox.close());
@@ -139,14 +152,14 @@ impl Output {
     }
 
     /// Takes what is to be read from the store.
-    pub fn take_loads(&mut self) -> Vec<Load> {
-        std::mem::take(&mut self.loads)
+    pub fn take_reads(&mut self) -> Vec<Read> {
+        std::mem::take(&mut self.reads)
     }
 
-    /// True if there are changes to commit or deliveries to load.
+    /// True if there are changes to commit, or something is to be read from the store.
     #[must_use]
     pub fn has_work(&self) -> bool {
-        !self.batch.changes.is_empty() || !self.loads.is_empty()
+        !self.batch.changes.is_empty() || !self.reads.is_empty()
     }
 
     /// How many changes wait to be committed.
@@ -179,8 +192,8 @@ impl Output {
         self.questions.push((connection, question));
     }
 
-    pub(crate) fn load(&mut self, load: Load) {
-        self.loads.push(load);
+    pub(crate) fn read(&mut self, read: Read) {
+        self.reads.push(read);
     }
 
     /// Sends what `write` writes. On one connection, nothing overtakes what was sent before.

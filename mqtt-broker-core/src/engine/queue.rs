@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mqtt_codec::{Ack, Forward, Packet, PublishQoS, QoS, ReasonCode, Version};
 
 use super::deliver::{fits, send_publish};
-use super::output::{Load, Output, Release};
+use super::output::{Load, Output, Read, Release};
 use super::publish::{Outcome, Publication, seconds_left};
 use super::{Engine, send};
 use crate::state::{
@@ -55,13 +55,13 @@ impl Engine {
         let outbound = &mut session.outbound;
         let low = outbound.waiting_here() <= limit / 2;
         if low && outbound.has_more_stored() && outbound.start_loading() {
-            out.load(Load {
+            out.read(Read::Deliveries(Load {
                 session: id,
                 connection,
                 client: session.client.clone(),
                 after: outbound.last_here(),
                 limit,
-            });
+            }));
         }
     }
 

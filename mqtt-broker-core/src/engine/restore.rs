@@ -21,8 +21,12 @@ impl Engine {
         out: &mut Output,
     ) {
         let record = stored.record;
+        let queued = stored.deliveries.is_some();
         // The numbers go on, or else what comes next would seem to have been sent.
-        let behind = stored.deliveries.as_ref().map_or(1, |seqs| seqs.end() + 1);
+        let behind = stored
+            .deliveries
+            .as_ref()
+            .map_or(1, |seqs| seqs.end().saturating_add(1));
         let next_seq = behind.max(record.sent_before);
         let base = stored.deliveries.map_or(next_seq, |seqs| *seqs.start());
         // Which deliveries were sent is not known after a crash: all may have been.
@@ -58,6 +62,10 @@ impl Engine {
             });
         }
         self.watch_session(id);
+        if queued {
+            // Some lifetimes may have ended while there was no broker.
+            self.note_expiry(now);
+        }
         out.set_deadline(self.next_deadline());
     }
 

@@ -75,6 +75,11 @@ pub(crate) struct Outbound {
     /// Bytes of the messages that wait in memory.
     waiting_bytes: usize,
     trailing: VecDeque<Trailing>,
+    /// Deliveries that the store held and has no more, as far as is known: they take up numbers.
+    gone: u64,
+    /// The next delivery in the store, if there are more numbers before it than there are packet
+    /// identifiers: it waits for all that is in memory.
+    far: Option<u64>,
     /// While more is being read from the store: the sequence numbers below this are asked for.
     loading: Option<u64>,
 }
@@ -96,6 +101,8 @@ impl Outbound {
             sent_earlier,
             waiting_bytes: 0,
             trailing: VecDeque::new(),
+            gone: 0,
+            far: None,
             loading: None,
         }
     }
@@ -116,7 +123,7 @@ impl Outbound {
 
     /// How many deliveries have not been sent.
     pub(crate) const fn waiting(&self) -> u64 {
-        self.next_seq - self.base - self.sent as u64
+        (self.next_seq - self.base - self.sent as u64).saturating_sub(self.gone)
     }
 
     /// Bytes of messages that wait in memory.
@@ -141,7 +148,7 @@ impl Outbound {
 
     /// True if nothing waits, so that a new message can be sent at once.
     pub(crate) fn is_clear(&self) -> bool {
-        self.waiting() == 0 && self.trailing.is_empty()
+        self.sent == self.window.len() && !self.has_more_stored() && self.trailing.is_empty()
     }
 
     /// True if one more delivery may be under way. The window never spans more deliveries than
@@ -234,10 +241,13 @@ impl Outbound {
         }
     }
 
-    /// Notes that what comes after [`Outbound::last_here`] is being read; false if it already is.
+    /// Notes that what comes after [`Outbound::last_here`] is being read; false if it already is, or
+    /// has to wait.
     pub(crate) fn start_loading(&mut self) -> bool {
-        let idle = self.loading.is_none();
-        self.loading.get_or_insert(self.next_seq);
+        let idle = self.loading.is_none() && self.far.is_none();
+        if idle {
+            self.loading = Some(self.next_seq);
+        }
         idle
     }
 
@@ -249,7 +259,9 @@ impl Outbound {
         };
         let complete = deliveries.is_empty();
         for (seq, delivery) in deliveries {
-            self.fill_done(seq);
+            if !self.reach(seq) {
+                break;
+            }
             let stage = if delivery.released {
                 Stage::Released
             } else {
@@ -266,14 +278,53 @@ impl Outbound {
             self.window.push_back(slot);
         }
         if complete {
-            self.fill_done(requested);
+            self.reach(requested);
         }
         self.trim();
+    }
+
+    /// Lets the window end where `seq` comes next; false if that is too far away. The numbers between
+    /// are of deliveries that are done.
+    fn reach(&mut self, seq: u64) -> bool {
+        if self.window.is_empty() {
+            self.pass(seq);
+        } else if seq - self.last_here() > PACKET_IDS {
+            self.far = Some(seq);
+        } else {
+            self.fill_done(seq);
+        }
+        self.far.is_none()
+    }
+
+    /// Goes on with `seq`, with nothing in memory.
+    fn pass(&mut self, seq: u64) {
+        self.gone = self.gone.saturating_sub(seq - self.base);
+        self.base = seq;
     }
 
     fn fill_done(&mut self, before: u64) {
         while self.base + (self.window.len() as u64) < before {
             self.window.push_back(Slot::done());
+            self.gone = self.gone.saturating_sub(1);
+        }
+    }
+
+    /// True if the store holds a delivery with this number and memory does not, unless it is gone.
+    pub(crate) fn holds_stored(&self, seq: u64) -> bool {
+        (self.base + self.window.len() as u64..self.next_seq).contains(&seq)
+    }
+
+    /// A delivery that only the store holds is no more.
+    pub(crate) fn remove_stored(&mut self, seq: u64) {
+        debug_assert!(self.holds_stored(seq), "memory holds no gaps");
+        self.gone += 1;
+        // Most queues expire from the front on.
+        if seq == self.base && self.window.is_empty() {
+            self.base += 1;
+            self.gone -= 1;
+        }
+        if self.gone == self.next_seq - self.base {
+            (self.base, self.gone) = (self.next_seq, 0);
         }
     }
 
@@ -315,6 +366,11 @@ impl Outbound {
             self.window.pop_front();
             self.base += 1;
             self.sent = self.sent.saturating_sub(1);
+        }
+        if self.window.is_empty()
+            && let Some(far) = self.far.take()
+        {
+            self.pass(far);
         }
         if self.window.is_empty() && self.window.capacity() > 64 {
             self.window = VecDeque::new();

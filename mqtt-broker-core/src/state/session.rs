@@ -152,6 +152,11 @@ impl Sessions {
         Some(session)
     }
 
+    /// The epoch of the session that was made last.
+    pub(crate) const fn last_epoch(&self) -> u32 {
+        self.next_epoch
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.slab.len()
     }

@@ -138,6 +138,17 @@ pub struct Delivery {
     pub released: bool,
 }
 
+/// When the lifetime of a delivery's message ends. The order is that of the moments.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Expiring {
+    /// When it ends.
+    pub at: Instant,
+    /// The session that the delivery is for.
+    pub client: ClientId,
+    /// Its sequence number.
+    pub seq: u64,
+}
+
 /// A session as a store hands it back. Its deliveries are read apart, a page at a time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StoredSession {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use mqtt_codec::{PacketId, TopicFilter, TopicName};
 
-use super::{Change, Delivery, SessionRecord, StoredSession, SubscriptionRecord};
+use super::{Change, Delivery, Expiring, SessionRecord, StoredSession, SubscriptionRecord};
 use crate::{ClientId, Message};
 
 /// The state that a sequence of changes adds up to.
@@ -15,6 +15,7 @@ use crate::{ClientId, Message};
 pub struct Model {
     sessions: BTreeMap<ClientId, Session>,
     retained: BTreeMap<TopicName, Arc<Message>>,
+    expiring: BTreeSet<Expiring>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -32,7 +33,12 @@ impl Model {
             Change::PutSession { client, record } => {
                 self.sessions.entry(client).or_default().record = record
             }
-            Change::DeleteSession { client } => drop(self.sessions.remove(&client)),
+            Change::DeleteSession { client } => {
+                let session = self.sessions.remove(&client).unwrap_or_default();
+                for (seq, delivery) in session.deliveries {
+                    self.forget_expiry(&client, seq, &delivery);
+                }
+            }
             Change::PutRetained { message } => drop(self.retained.insert(message.topic(), message)),
             Change::DeleteRetained { topic } => drop(self.retained.remove(&topic)),
             Change::PutSubscription {
@@ -49,17 +55,27 @@ impl Model {
                 client,
                 seq,
                 delivery,
-            } => self.with(&client, |session| {
+            } => {
+                let Some(session) = self.sessions.get_mut(&client) else {
+                    return;
+                };
+                let at = delivery.message.expires;
                 session.deliveries.insert(seq, delivery);
-            }),
+                self.expiring
+                    .extend(at.map(|at| Expiring { at, client, seq }));
+            }
             Change::ReleaseDelivery { client, seq } => self.with(&client, |session| {
                 if let Some(delivery) = session.deliveries.get_mut(&seq) {
                     delivery.released = true;
                 }
             }),
-            Change::DeleteDelivery { client, seq } => self.with(&client, |session| {
-                session.deliveries.remove(&seq);
-            }),
+            Change::DeleteDelivery { client, seq } => {
+                let session = self.sessions.get_mut(&client);
+                if let Some(delivery) = session.and_then(|session| session.deliveries.remove(&seq))
+                {
+                    self.forget_expiry(&client, seq, &delivery);
+                }
+            }
             Change::PutReceived { client, packet_id } => self.with(&client, |session| {
                 session.received.insert(packet_id);
             }),
@@ -72,6 +88,13 @@ impl Model {
     fn with(&mut self, client: &ClientId, change: impl FnOnce(&mut Session)) {
         if let Some(session) = self.sessions.get_mut(client) {
             change(session);
+        }
+    }
+
+    fn forget_expiry(&mut self, client: &ClientId, seq: u64, delivery: &Delivery) {
+        if let Some(at) = delivery.message.expires {
+            let client = client.clone();
+            self.expiring.remove(&Expiring { at, client, seq });
         }
     }
 
@@ -107,6 +130,16 @@ impl Model {
             .take(limit);
         page.map(|(seq, delivery)| (*seq, delivery.clone()))
             .collect()
+    }
+
+    /// As [`SessionStore::expiring`](super::SessionStore::expiring).
+    #[must_use]
+    pub fn expiring(&self, after: Option<&Expiring>, limit: usize) -> Vec<Expiring> {
+        let page = self
+            .expiring
+            .range::<Expiring, _>((beyond(after), Bound::Unbounded))
+            .take(limit);
+        page.cloned().collect()
     }
 
     /// As [`SessionStore::retained`](super::SessionStore::retained).

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use mqtt_broker_core::authority::{Authority, Decision, Grant, Permissions, Question};
 use mqtt_broker_core::store::testkit::FlakyStore;
-use mqtt_broker_core::store::{Batch, Delivery, SessionStore, StoreError, StoredSession};
+use mqtt_broker_core::store::{Batch, Delivery, Expiring, SessionStore, StoreError, StoredSession};
 use mqtt_broker_core::{Broker, ClientId, Limits, Message, Peer};
 use mqtt_codec::{TopicFilter, TopicName};
 use mqtt_store_memory::MemoryStore;
@@ -269,6 +269,14 @@ impl SessionStore for PanickingStore {
         limit: usize,
     ) -> Result<Vec<(u64, Delivery)>, StoreError> {
         self.inner.deliveries(client, after, limit).await
+    }
+
+    async fn expiring(
+        &self,
+        after: Option<&Expiring>,
+        limit: usize,
+    ) -> Result<Vec<Expiring>, StoreError> {
+        self.inner.expiring(after, limit).await
     }
 
     async fn retained(

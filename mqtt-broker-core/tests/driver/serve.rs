@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use mqtt_broker_core::store::{Batch, Delivery, SessionStore, StoreError, StoredSession};
+use mqtt_broker_core::store::{Batch, Delivery, Expiring, SessionStore, StoreError, StoredSession};
 use mqtt_broker_core::{Broker, BuildError, ClientId, Message};
 use mqtt_codec::TopicName;
 
@@ -141,6 +141,10 @@ impl SessionStore for Unreadable {
         _: Option<u64>,
         _: usize,
     ) -> Result<Vec<(u64, Delivery)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn expiring(&self, _: Option<&Expiring>, _: usize) -> Result<Vec<Expiring>, StoreError> {
         Ok(Vec::new())
     }
 

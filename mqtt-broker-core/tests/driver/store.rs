@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use mqtt_broker_core::store::{Batch, Delivery, SessionStore, StoreError, StoredSession};
+use mqtt_broker_core::store::{Batch, Delivery, Expiring, SessionStore, StoreError, StoredSession};
 use mqtt_broker_core::{ClientId, Message};
 use mqtt_codec::TopicName;
 use mqtt_store_memory::MemoryStore;
@@ -79,6 +79,14 @@ impl SessionStore for GateStore {
         limit: usize,
     ) -> Result<Vec<(u64, Delivery)>, StoreError> {
         self.inner.deliveries(client, after, limit).await
+    }
+
+    async fn expiring(
+        &self,
+        after: Option<&Expiring>,
+        limit: usize,
+    ) -> Result<Vec<Expiring>, StoreError> {
+        self.inner.expiring(after, limit).await
     }
 
     async fn retained(

@@ -12,6 +12,7 @@
 mod auth;
 mod connect;
 mod durability;
+mod expire;
 mod limits;
 mod order;
 mod properties;

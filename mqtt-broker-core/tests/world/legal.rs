@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use mqtt_broker_core::store::{Batch, Change, Delivery, SessionStore, StoreError, StoredSession};
+use mqtt_broker_core::store::{
+    Batch, Change, Delivery, Expiring, SessionStore, StoreError, StoredSession,
+};
 use mqtt_broker_core::{ClientId, Message};
 use mqtt_codec::{PacketId, TopicFilter, TopicName};
 
@@ -120,6 +122,14 @@ impl SessionStore for LegalStore {
         limit: usize,
     ) -> Result<Vec<(u64, Delivery)>, StoreError> {
         self.inner.deliveries(client, after, limit).await
+    }
+
+    async fn expiring(
+        &self,
+        after: Option<&Expiring>,
+        limit: usize,
+    ) -> Result<Vec<Expiring>, StoreError> {
+        self.inner.expiring(after, limit).await
     }
 
     async fn retained(

@@ -34,9 +34,9 @@ use std::thread::Thread;
 use std::time::Duration;
 
 use mqtt_broker_core::authority::{AllowAll, Authority, Decision, Question};
-use mqtt_broker_core::store::{Batch, Delivery, SessionStore};
+use mqtt_broker_core::store::{Batch, SessionStore};
 use mqtt_broker_core::{
-    ConnectionId, Engine, Input, Instant, Limits, Load, Outbox, Output, Peer, Settings,
+    ConnectionId, Engine, Input, Instant, Limits, Outbox, Output, Peer, Read, Settings,
 };
 use mqtt_codec::{Connect, Cut, Packet, Version, cut};
 use mqtt_store_memory::MemoryStore;
@@ -64,8 +64,8 @@ pub(crate) struct World {
     commits_held: bool,
     loads_held: bool,
     /// The commit that is under way, and what is to be read after it.
-    committing: Option<(Batch, Vec<Load>)>,
-    loaded: VecDeque<(Load, Vec<(u64, Delivery)>)>,
+    committing: Option<(Batch, Vec<Read>)>,
+    loaded: VecDeque<Input<'static>>,
     /// What happens between the end of a broker and the next one.
     pub(crate) before_restart: Box<dyn FnMut()>,
     /// True once the store has failed.
@@ -394,18 +394,18 @@ impl World {
         if self.committing.is_some() || !self.loaded.is_empty() || self.dead {
             return false;
         }
-        let loads = self.out.take_loads();
+        let reads = self.out.take_reads();
         match self.out.take_batch() {
-            None if loads.is_empty() => return false,
-            Some(batch) => self.committing = Some((batch, loads)),
-            None => self.read(loads),
+            None if reads.is_empty() => return false,
+            Some(batch) => self.committing = Some((batch, reads)),
+            None => self.read(reads),
         }
         true
     }
 
     /// The commit that is under way is done, or has failed.
     pub(crate) fn finish_commit(&mut self) -> bool {
-        let Some((batch, loads)) = self.committing.take() else {
+        let Some((batch, reads)) = self.committing.take() else {
             return false;
         };
         if block_on(self.store.commit(batch)).is_err() {
@@ -414,26 +414,33 @@ impl World {
             return true;
         }
         self.out.committed();
-        self.read(loads);
+        self.read(reads);
         true
     }
 
-    fn read(&mut self, loads: Vec<Load>) {
-        for load in loads {
-            let deliveries = self
-                .store
-                .deliveries(&load.client, Some(load.after), load.limit);
-            let deliveries = block_on(deliveries).unwrap();
-            self.loaded.push_back((load, deliveries));
+    fn read(&mut self, reads: Vec<Read>) {
+        for read in reads {
+            let input = match read {
+                Read::Deliveries(load) => {
+                    let after = Some(load.after);
+                    let read = self.store.deliveries(&load.client, after, load.limit);
+                    let deliveries = block_on(read).unwrap();
+                    Input::Loaded(load, deliveries)
+                }
+                Read::Expiring { after } => {
+                    Input::Expiring(block_on(self.store.expiring(after.as_ref(), 2)).unwrap())
+                }
+            };
+            self.loaded.push_back(input);
         }
     }
 
     /// Hands the engine what was read first.
     pub(crate) fn finish_load(&mut self) -> bool {
-        let Some((load, deliveries)) = self.loaded.pop_front() else {
+        let Some(input) = self.loaded.pop_front() else {
             return false;
         };
-        self.handle(Input::Loaded(load, deliveries));
+        self.handle(input);
         true
     }
 

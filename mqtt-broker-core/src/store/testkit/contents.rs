@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use mqtt_codec::TopicName;
 
-use crate::store::{Delivery, Model, SessionStore, StoredSession};
+use crate::store::{Delivery, Expiring, Model, SessionStore, StoredSession};
 use crate::{ClientId, Message};
 
 /// All that is in a store.
@@ -14,6 +14,7 @@ use crate::{ClientId, Message};
 pub(super) struct Contents {
     sessions: Vec<(ClientId, StoredSession)>,
     deliveries: Vec<(ClientId, Vec<(u64, Delivery)>)>,
+    expiring: Vec<Expiring>,
     retained: Vec<Arc<Message>>,
 }
 
@@ -27,6 +28,7 @@ pub(super) fn of_model(model: &Model) -> Contents {
     Contents {
         deliveries: deliveries.collect(),
         sessions,
+        expiring: model.expiring(None, usize::MAX),
         retained: model.retained(None, usize::MAX),
     }
 }
@@ -49,8 +51,33 @@ pub(super) async fn read(store: &dyn SessionStore, limit: usize, case: &str) -> 
     Contents {
         sessions,
         deliveries,
+        expiring: expiring(store, limit, case).await,
         retained: retained(store, limit, case).await,
     }
+}
+
+/// All deliveries with lifetimes. Those that end together come in an order that is the store's own.
+async fn expiring(store: &dyn SessionStore, limit: usize, case: &str) -> Vec<Expiring> {
+    let mut all: Vec<Expiring> = Vec::new();
+    loop {
+        let page = store.expiring(all.last(), limit).await;
+        let page = page.unwrap_or_else(|error| panic!("{case}: lifetimes: {error}"));
+        let count = page.len();
+        assert!(count <= limit, "{case}: {count} in a page of {limit}");
+        if count == 0 {
+            break;
+        }
+        for next in page {
+            let later = all.last().is_none_or(|last| last.at <= next.at);
+            assert!(
+                later && !all.contains(&next),
+                "{case}: {next:?} is behind {all:?}"
+            );
+            all.push(next);
+        }
+    }
+    all.sort();
+    all
 }
 
 /// All sessions, by their client identifiers: the order of the pages is the store's own.

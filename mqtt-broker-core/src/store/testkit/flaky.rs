@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use mqtt_codec::TopicName;
 
-use crate::store::{Batch, Delivery, SessionStore, StoreError, StoredSession};
+use crate::store::{Batch, Delivery, Expiring, SessionStore, StoreError, StoredSession};
 use crate::{ClientId, Message};
 
 /// A store whose commits fail from some number on, for tests of what is built on a store.
@@ -75,6 +75,14 @@ impl SessionStore for FlakyStore {
         limit: usize,
     ) -> Result<Vec<(u64, Delivery)>, StoreError> {
         self.inner.deliveries(client, after, limit).await
+    }
+
+    async fn expiring(
+        &self,
+        after: Option<&Expiring>,
+        limit: usize,
+    ) -> Result<Vec<Expiring>, StoreError> {
+        self.inner.expiring(after, limit).await
     }
 
     async fn retained(
