@@ -1,6 +1,5 @@
 //! The command line.
 
-#[cfg(feature = "rocksdb")]
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -20,7 +19,7 @@ pub(crate) struct Arguments {
 
     /// Directory for sessions, queues and retained messages. It is made if it is not there.
     ///
-    /// Without it, all is kept in memory and ends with the server.
+    /// Without it, all is kept in memory and ends with the server; or see --snapshot.
     #[cfg(feature = "rocksdb")]
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
@@ -34,6 +33,15 @@ pub(crate) struct Arguments {
         requires = "data_dir"
     )]
     pub(crate) durability: Level,
+
+    /// File that keeps the state in memory from a clean end to the next start.
+    ///
+    /// It is read at the start, if it is there, and saved when SIGTERM or SIGINT ends the server.
+    ///
+    /// A crash loses all changes since the start.
+    #[arg(long, value_name = "FILE")]
+    #[cfg_attr(feature = "rocksdb", arg(conflicts_with = "data_dir"))]
+    pub(crate) snapshot: Option<PathBuf>,
 
     /// How much to log to stderr: off, error, warn, info, debug or trace.
     #[arg(long, value_name = "LEVEL", default_value = "info")]

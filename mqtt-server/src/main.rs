@@ -3,7 +3,10 @@
 mod cli;
 mod listen;
 mod open_files;
+mod replace;
+mod snapshot;
 mod store;
+mod store_file;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -15,6 +18,7 @@ use tracing::{error, info, warn};
 
 use crate::cli::Arguments;
 use crate::listen::TcpListener;
+use crate::snapshot::Snapshot;
 
 /// How long clients get to take what was sent to them when the server ends.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -59,7 +63,12 @@ async fn run(arguments: &Arguments) -> Result<(), String> {
     // All are bound first: a wanted listener that fails fails the start. Nobody gets through to one
     // before the sessions are restored, so that no message misses them.
     let bound = listen::bind_all(&arguments.listen)?;
-    let broker = Broker::builder(store::open(arguments)?)
+    let store = store::open(arguments)?;
+    let snapshot = match &arguments.snapshot {
+        Some(file) => Some(Snapshot::open(file, &*store).await?),
+        None => None,
+    };
+    let broker = Broker::builder(store.clone())
         .limits(Limits::default())
         .build()
         .await
@@ -72,11 +81,16 @@ async fn run(arguments: &Arguments) -> Result<(), String> {
         _ = interrupt.recv() => info!("SIGINT: shutting down"),
         cause = broker.failed() => return Err(cause.to_string()),
     }
-    tokio::select! {
+    let ended = tokio::select! {
         ended = broker.shutdown(DRAIN) => ended.map_err(|cause| cause.to_string()),
         _ = terminate.recv() => Err("SIGTERM again: not waiting for clients".to_owned()),
         _ = interrupt.recv() => Err("SIGINT again: not waiting for clients".to_owned()),
+    };
+    // Whoever is in a hurry wants no clients to be waited for, and still wants the state.
+    if let Some(snapshot) = snapshot {
+        snapshot.save(&*store).await?;
     }
+    ended
 }
 
 async fn serve(broker: Broker, listener: TcpListener) {

@@ -17,12 +17,16 @@ pub(crate) fn open(arguments: &Arguments) -> Result<Arc<dyn SessionStore>, Strin
     if let Some(directory) = &arguments.data_dir {
         return on_disk(directory, arguments.durability);
     }
-    #[cfg(not(feature = "rocksdb"))]
-    let _ = arguments;
-    info!(
-        "mqttd {} keeps its state in memory: sessions and retained messages end with it",
-        env!("CARGO_PKG_VERSION")
-    );
+    let version = env!("CARGO_PKG_VERSION");
+    match &arguments.snapshot {
+        None => info!(
+            "mqttd {version} keeps its state in memory: sessions and retained messages end with it"
+        ),
+        Some(file) => info!(
+            "mqttd {version} keeps its state in memory, and saves it to {} when SIGTERM or SIGINT ends it: a crash loses all changes since the start",
+            file.display()
+        ),
+    }
     Ok(Arc::new(MemoryStore::default()))
 }
 

@@ -6,6 +6,7 @@
     reason = "these tests are about real time, as the server's clients have it"
 )]
 
+mod directory;
 mod pair;
 mod peer;
 
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+pub(crate) use self::directory::Directory;
 pub(crate) use self::pair::{Pair, beside_others};
 pub(crate) use self::peer::{Got, Peer, hello, post, subscribe};
 

@@ -1,0 +1,48 @@
+//! A directory for the files of one test.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// An empty directory of its own, removed in the end.
+pub(crate) struct Directory(PathBuf);
+
+impl Directory {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("mqttd-test-{}-{number}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            // One that is there is another's.
+            if fs::create_dir(&path).is_ok() {
+                return Self(path);
+            }
+            assert!(number < 1_000_000, "no directory can be made: {path:?}");
+        }
+    }
+
+    /// The path of something in it.
+    pub(crate) fn path(&self, name: &str) -> String {
+        let path = self.0.join(name).into_os_string();
+        path.into_string().expect("the system's directory is text")
+    }
+
+    /// The names of what is in it.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.0).expect("it is there");
+        let name = |entry: fs::DirEntry| entry.file_name().into_string().expect("text");
+        let mut names: Vec<_> = entries
+            .map(|entry| name(entry.expect("it is there")))
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // What cannot be removed is the system's to remove.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
