@@ -4,13 +4,21 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+#[cfg(feature = "rocksdb")]
+use clap::Subcommand;
 use clap::error::ErrorKind;
 use tracing::level_filters::LevelFilter;
 
 /// A small and fast MQTT server for 3.1, 3.1.1 and 5.0.
 #[derive(Debug, Parser)]
 #[command(name = "mqttd", version, max_term_width = 100)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub(crate) struct Arguments {
+    /// What to do instead of serving.
+    #[cfg(feature = "rocksdb")]
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
     /// Address to listen on for MQTT over TCP; may be given several times. Port 0: any free port.
     ///
     /// Everybody who can reach the address may connect, publish and subscribe.
@@ -44,7 +52,7 @@ pub(crate) struct Arguments {
     pub(crate) snapshot: Option<PathBuf>,
 
     /// How much to log to stderr: off, error, warn, info, debug or trace.
-    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    #[arg(long, value_name = "LEVEL", default_value = "info", global = true)]
     pub(crate) log: LevelFilter,
 }
 
@@ -56,6 +64,44 @@ pub(crate) enum Level {
     Process,
     /// The loss of power: the disk is synced before each batch of acknowledgements
     Disk,
+}
+
+/// What `mqttd` does instead of serving.
+#[cfg(feature = "rocksdb")]
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Copies, fills or examines the data directory of a server that does not run.
+    #[command(
+        subcommand,
+        subcommand_required = true,
+        arg_required_else_help = false,
+        disable_help_subcommand = true
+    )]
+    Store(StoreCommand),
+}
+
+/// What is done with a data directory.
+#[cfg(feature = "rocksdb")]
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Writes all sessions and retained messages as lines of JSON.
+    Export {
+        /// The data directory.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+        /// Where to; standard output if it is not given.
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// Fills a new data directory with what export, or a server with --snapshot, has written.
+    Import {
+        /// The data directory. It is made if it is not there.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+        /// Where from; standard input if it is not given.
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
 }
 
 /// The arguments of this process; or, after help, version or one line about what is wrong with
@@ -70,9 +116,16 @@ pub(crate) fn parse() -> Result<Arguments, ExitCode> {
             let _ = error.print();
             return ExitCode::SUCCESS;
         }
-        complain(error.to_string().lines().next().unwrap_or_default());
+        complain(&first_paragraph(&error.to_string()));
         ExitCode::from(2)
     })
+}
+
+/// What is wrong; what follows is advice and the usage. Names of what is missing are on lines of
+/// their own.
+fn first_paragraph(text: &str) -> String {
+    let lines = text.lines().take_while(|line| !line.is_empty());
+    lines.map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
 #[allow(clippy::print_stderr, reason = "there is no log yet")]

@@ -6,6 +6,8 @@ mod open_files;
 mod replace;
 mod snapshot;
 mod store;
+#[cfg(feature = "rocksdb")]
+mod store_command;
 mod store_file;
 
 use std::io::IsTerminal;
@@ -17,6 +19,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
 use crate::cli::Arguments;
+#[cfg(feature = "rocksdb")]
+use crate::cli::Command;
 use crate::listen::TcpListener;
 use crate::snapshot::Snapshot;
 
@@ -44,7 +48,14 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(run(&arguments)) {
+    let ended = runtime.block_on(async {
+        #[cfg(feature = "rocksdb")]
+        if let Some(Command::Store(command)) = &arguments.command {
+            return store_command::run(command).await;
+        }
+        run(&arguments).await
+    });
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             error!("{problem}");

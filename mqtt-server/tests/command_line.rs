@@ -41,7 +41,7 @@ fn help_and_version_go_to_stdout() {
 
 #[test]
 fn a_wrong_argument_is_explained_in_one_line() {
-    let wrong: [&[&str]; 11] = [
+    let wrong: [&[&str]; 16] = [
         &["--nonsense"],
         &["stray"],
         &["--listen"],
@@ -53,6 +53,11 @@ fn a_wrong_argument_is_explained_in_one_line() {
         &["--listen", "localhost:mqtt"],
         &["--log", "loud"],
         &["--log", "info", "--log", "debug"],
+        &["store"],
+        &["store", "stray"],
+        &["store", "export", "a", "b", "c"],
+        &["--listen", "127.0.0.1:0", "store", "export", "a"],
+        &["store", "export", "a", "--listen", "127.0.0.1:0"],
     ];
     for arguments in wrong {
         let output = run(arguments);

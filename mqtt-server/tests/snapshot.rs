@@ -13,14 +13,13 @@
 mod server;
 
 use std::fs;
-use std::net::SocketAddr;
 
+use mqtt_codec::Packet;
 use mqtt_codec::QoS::{AtLeastOnce, ExactlyOnce};
 use mqtt_codec::Version::V3_1_1;
-use mqtt_codec::{Packet, PublishQoS};
 use rustix::process::Signal;
 
-use crate::server::{Directory, Peer, SOON, Server, hello, mqttd, post};
+use crate::server::{Directory, Peer, SOON, Server, mqttd, post};
 
 const EMPTY: &str = concat!(
     r#"{"format":"mqtt-store","version":1}"#,
@@ -42,7 +41,7 @@ fn sessions_and_messages_are_there_again() {
     );
     assert!(line.contains("a crash loses"), "{line}");
 
-    let mut subscriber = persistent(server.address(), "subscriber", false);
+    let mut subscriber = Peer::persistent(server.address(), "subscriber", false);
     subscriber.subscribe("news/#", ExactlyOnce);
     drop(subscriber);
     let mut publisher = Peer::connect(server.address(), V3_1_1, "publisher");
@@ -55,7 +54,7 @@ fn sessions_and_messages_are_there_again() {
     publisher.send(&post("news/more", [0xFF, 0x00], Some(2)));
     assert!(matches!(publisher.packet(), Packet::PubAck(_)));
     // One that is there at the end.
-    let mut connected = persistent(server.address(), "connected", false);
+    let mut connected = Peer::persistent(server.address(), "connected", false);
     connected.subscribe("other", AtLeastOnce);
     server.signal(Signal::TERM);
     drop((publisher, connected));
@@ -75,16 +74,16 @@ fn sessions_and_messages_are_there_again() {
         );
         let mut reader = Peer::connect(server.address(), V3_1_1, "reader");
         reader.subscribe("news/now", AtLeastOnce);
-        assert_eq!(payload(&mut reader), b"on");
+        assert_eq!(reader.payload(), b"on");
         drop(reader);
         server.signal(Signal::INT);
         assert!(server.wait(SOON).success(), "{:#?}", server.lines);
     }
     let server = start(&file);
-    persistent(server.address(), "connected", true);
-    let mut subscriber = persistent(server.address(), "subscriber", true);
-    assert_eq!(payload(&mut subscriber), b"on");
-    assert_eq!(payload(&mut subscriber), [0xFF, 0x00]);
+    Peer::persistent(server.address(), "connected", true);
+    let mut subscriber = Peer::persistent(server.address(), "subscriber", true);
+    assert_eq!(subscriber.payload(), b"on");
+    assert_eq!(subscriber.payload(), [0xFF, 0x00]);
 }
 
 /// The state is of the last clean end.
@@ -94,11 +93,11 @@ fn a_crash_loses_what_has_changed() {
     let file = directory.path("state.json");
     fs::write(&file, EMPTY).unwrap();
     let server = start(&file);
-    persistent(server.address(), "a", false);
+    Peer::persistent(server.address(), "a", false);
     server.signal(Signal::KILL);
     drop(server);
     assert_eq!(fs::read_to_string(&file).unwrap(), EMPTY);
-    persistent(start(&file).address(), "a", false);
+    Peer::persistent(start(&file).address(), "a", false);
 }
 
 /// Whoever does not wait for clients still wants the state.
@@ -107,12 +106,12 @@ fn a_second_signal_does_not_lose_it() {
     let directory = Directory::new();
     let file = directory.path("state.json");
     let mut server = start(&file);
-    let _client = persistent(server.address(), "a", false);
+    let _client = Peer::persistent(server.address(), "a", false);
     server.signal(Signal::INT);
     server.wait_for("shutting down");
     server.signal(Signal::INT);
     assert_eq!(server.wait(SOON).code(), Some(1));
-    persistent(start(&file).address(), "a", true);
+    Peer::persistent(start(&file).address(), "a", true);
 }
 
 /// A file may have been written by anybody: no number in it may bring the server down.
@@ -138,9 +137,9 @@ fn the_largest_numbers_are_served() {
         ];
         fs::write(&file, text.join("\n")).unwrap();
         let mut server = start(&file);
-        let mut peer = persistent(server.address(), "a", true);
+        let mut peer = Peer::persistent(server.address(), "a", true);
         for seq in seqs {
-            assert_eq!(payload(&mut peer), seq.to_string().as_bytes());
+            assert_eq!(peer.payload(), seq.to_string().as_bytes());
         }
         peer.subscribe("t", AtLeastOnce);
         peer.send(&post("t", "more", Some(1)));
@@ -242,29 +241,4 @@ fn stops(file: &str, expected: &str) {
     let errors: Vec<_> = log.lines().filter(|line| line.contains("ERROR")).collect();
     assert_eq!(errors.len(), 1, "{log}");
     assert!(errors[0].contains(expected), "{log}");
-}
-
-/// Connects a client whose session outlives its connection.
-fn persistent(address: SocketAddr, client: &str, is_there: bool) -> Peer {
-    let mut peer = Peer::open(address, V3_1_1);
-    let mut hello = hello(V3_1_1, client);
-    hello.clean_start = false;
-    peer.send(&Packet::Connect(hello));
-    match peer.packet() {
-        Packet::ConnAck(ack) => assert_eq!(ack.session_present, is_there, "{client}"),
-        other => panic!("{other:?}"),
-    }
-    peer
-}
-
-/// The payload of a PUBLISH that has to come soon, and is acknowledged.
-fn payload(peer: &mut Peer) -> Vec<u8> {
-    let Packet::Publish(publish) = peer.packet() else {
-        panic!("it gets no message");
-    };
-    if let PublishQoS::AtLeastOnce(id) = publish.qos {
-        let ack = mqtt_codec::Ack::new(id, mqtt_codec::ReasonCode::Success);
-        peer.send(&Packet::PubAck(ack));
-    }
-    publish.payload.to_vec()
 }

@@ -57,6 +57,11 @@ impl Database {
     }
 }
 
+/// True if RocksDB has made a database there: this is the file that names its newest state.
+pub(crate) fn exists(directory: &Path) -> bool {
+    directory.join("CURRENT").exists()
+}
+
 fn make_directory(directory: &Path) -> Result<(), OpenError> {
     let io = |cause| OpenError::Io {
         path: directory.to_owned(),
@@ -105,7 +110,7 @@ fn open(directory: &Path, options: &rocksdb::Options, cache: &Cache) -> Result<D
     let known = Table::ALL.map(|table| table.descriptor(cache));
     // A later format may have tables that are not known here. They have to be opened all the same,
     // before it can be said that the format is a later one.
-    let there = if directory.join("CURRENT").exists() {
+    let there = if exists(directory) {
         DB::list_cf(options, directory).map_err(|cause| OpenError::damaged(directory, &cause))?
     } else {
         Vec::new()

@@ -90,6 +90,12 @@ fn by(process: Option<u32>) -> String {
 }
 
 impl RocksStore {
+    /// True if there is a store in a directory, or what looks like one; opening it would make none.
+    #[must_use]
+    pub fn exists(directory: impl AsRef<Path>) -> bool {
+        database::exists(directory.as_ref())
+    }
+
     /// Opens the store in a directory, which is made if it is not there.
     ///
     /// Takes about a second for each million sessions, and as long again for the log of changes that

@@ -6,9 +6,9 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use mqtt_codec::{
-    Connect, Cut, PACKET_BYTES_MAX, Packet, PacketId, Properties, Publish, PublishQoS, QoS,
-    Subscribe, Subscription, SubscriptionOptions, Subscriptions, Text, TopicFilter, TopicName,
-    Version, cut,
+    Ack, Connect, Cut, PACKET_BYTES_MAX, Packet, PacketId, Properties, Publish, PublishQoS, QoS,
+    ReasonCode, Subscribe, Subscription, SubscriptionOptions, Subscriptions, Text, TopicFilter,
+    TopicName, Version, cut,
 };
 
 use super::SOON;
@@ -58,6 +58,19 @@ impl Peer {
         peer
     }
 
+    /// One whose session outlives its connection. `is_there`: it has one already.
+    pub(crate) fn persistent(address: SocketAddr, client_id: &str, is_there: bool) -> Self {
+        let mut peer = Self::open(address, Version::V3_1_1);
+        let mut hello = hello(Version::V3_1_1, client_id);
+        hello.clean_start = false;
+        peer.send(&Packet::Connect(hello));
+        match peer.packet() {
+            Packet::ConnAck(ack) => assert_eq!(ack.session_present, is_there, "{client_id}"),
+            other => panic!("{other:?} instead of a CONNACK"),
+        }
+        peer
+    }
+
     pub(crate) fn send<B: AsRef<[u8]>>(&mut self, packet: &Packet<B>) {
         let bytes = packet
             .to_vec(self.version)
@@ -92,6 +105,18 @@ impl Peer {
             Got::Packet(packet) => packet,
             other @ (Got::Closed | Got::Nothing) => panic!("{other:?} instead of a packet"),
         }
+    }
+
+    /// The payload of a PUBLISH, which has to come soon. One of QoS 1 is acknowledged.
+    pub(crate) fn payload(&mut self) -> Vec<u8> {
+        let packet = self.packet();
+        let Packet::Publish(publish) = packet else {
+            panic!("{packet:?} instead of a PUBLISH");
+        };
+        if let PublishQoS::AtLeastOnce(id) = publish.qos {
+            self.send(&Packet::PubAck(Ack::new(id, ReasonCode::Success)));
+        }
+        publish.payload.to_vec()
     }
 
     /// The next packet or the end, if it comes in this time.

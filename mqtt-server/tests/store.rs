@@ -1,0 +1,244 @@
+//! `mqttd store`: data directories as lines of JSON, and back.
+
+#![cfg(feature = "rocksdb")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    clippy::disallowed_methods,
+    reason = "a test may stop at what it did not expect, and measures real time"
+)]
+
+mod server;
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Output, Stdio};
+
+use mqtt_codec::Packet;
+use mqtt_codec::QoS::AtLeastOnce;
+use mqtt_codec::Version::V3_1_1;
+use rustix::process::Signal;
+
+use crate::server::{Directory, Peer, SOON, Server, mqttd, post};
+
+/// Something of every kind.
+const LINES: [&str; 8] = [
+    r#"{"format":"mqtt-store","version":1}"#,
+    r#"{"session":{"client":"a","expiry_interval":4294967295,"disconnected_ms":1700000000000,"sent_before":3,"identity":"somebody","will":{"delay_interval":5,"message":{"topic":"gone","qos":2,"retain":true,"payload":""}}}}"#,
+    r#"{"subscription":{"client":"a","filter":"t/#","qos":1,"no_local":true,"retain_as_published":false,"retain_handling":"send_if_new","identifier":7}}"#,
+    r#"{"received":{"client":"a","packet_id":65535}}"#,
+    r#"{"delivery":{"client":"a","seq":2,"qos":2,"retain":true,"released":true,"subscription_identifiers":[7],"message":{"topic":"t/a","qos":2,"retain":false,"expires_ms":18000000000000,"properties":[{"user_property":["a","b"]},{"content_type":"text"}],"payload":"hi"}}}"#,
+    r#"{"delivery":{"client":"a","seq":3,"qos":1,"retain":false,"released":false,"message":{"topic":"t","qos":1,"retain":false,"payload_base64":"/w=="}}}"#,
+    r#"{"retained":{"topic":"t","qos":0,"retain":true,"payload":"on"}}"#,
+    r#"{"end":{"sessions":1,"subscriptions":1,"received":1,"deliveries":2,"retained":1}}"#,
+];
+
+fn text() -> String {
+    LINES.map(|line| format!("{line}\n")).concat()
+}
+
+#[test]
+fn what_is_imported_is_exported() {
+    let directory = Directory::new();
+    let (data, file, copy) = (
+        directory.path("data"),
+        directory.path("state.json"),
+        directory.path("copy.json"),
+    );
+    fs::write(&file, text()).unwrap();
+    let counts = "sessions: 1, subscriptions: 1, deliveries: 2, received packet identifiers: 1, retained messages: 1";
+    let imported = succeeds(&["import", &data, &file]);
+    assert_eq!(imported.stdout, b"");
+    says(&imported, &format!("imported into {data}: {counts}"));
+
+    let exported = succeeds(&["export", &data]);
+    assert_eq!(String::from_utf8(exported.stdout.clone()).unwrap(), text());
+    says(&exported, &format!("exported from {data}: {counts}"));
+
+    fs::write(&copy, "an older copy").unwrap();
+    let exported = succeeds(&["export", &data, &copy]);
+    assert_eq!(exported.stdout, b"");
+    assert_eq!(fs::read_to_string(&copy).unwrap(), text());
+    assert_eq!(directory.names(), ["copy.json", "data", "state.json"]);
+}
+
+#[test]
+fn standard_input_is_read() {
+    let directory = Directory::new();
+    let data = directory.path("data");
+    let mut child = mqttd(&["store", "import", &data])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(text().as_bytes()).unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(succeeds(&["export", &data]).stdout, text().as_bytes());
+}
+
+#[test]
+fn a_store_is_filled_once() {
+    let directory = Directory::new();
+    let (data, file) = (directory.path("data"), directory.path("state.json"));
+    fs::write(&file, text()).unwrap();
+    succeeds(&["import", &data, &file]);
+    let twice = format!("cannot import into {data}: the store is not empty");
+    fails(&["import", &data, &file], &twice);
+    assert_eq!(succeeds(&["export", &data]).stdout, text().as_bytes());
+}
+
+#[test]
+fn what_cannot_be_imported_is_explained() {
+    let directory = Directory::new();
+    let (data, file) = (directory.path("data"), directory.path("state.json"));
+    fails(
+        &["import", &data, &file],
+        &format!("cannot read {file}: No such file"),
+    );
+    assert_eq!(
+        directory.names(),
+        [""; 0],
+        "nothing is made for what is mistyped"
+    );
+
+    let wrong = text().replace("\"qos\":1,\"no_local\"", "\"qos\":4,\"no_local\"");
+    fs::write(&file, wrong).unwrap();
+    let expected = format!(
+        "cannot import {file}: line 3: subscription.qos: 4, expected QoS 0, 1 or 2 (column 52); what was read before is in {data}: remove it before you try again"
+    );
+    fails(&["import", &data, &file], &expected);
+
+    let cut_off = text();
+    fs::write(&file, &cut_off[..cut_off.len() / 2]).unwrap();
+    let data = directory.path("other");
+    fails(
+        &["import", &data, &file],
+        &format!("cannot import {file}: line 5: "),
+    );
+}
+
+#[test]
+fn what_is_no_store_is_not_made_one() {
+    let directory = Directory::new();
+    let data = directory.path("data");
+    fails(&["export", &data], &format!("there is no store in {data}"));
+    assert!(!Path::new(&data).exists());
+    let file = directory.path("none/copy.json");
+    fs::write(directory.path("state.json"), text()).unwrap();
+    succeeds(&["import", &data, &directory.path("state.json")]);
+    fails(
+        &["export", &data, &file],
+        &format!("cannot write {file}: No such file"),
+    );
+}
+
+#[test]
+fn a_directory_that_is_in_use_is_left_alone() {
+    let directory = Directory::new();
+    let data = directory.path("data");
+    let server = on_disk(&data);
+    let expected = format!("cannot open the store in {data}: ");
+    for command in ["export", "import"] {
+        fails(&[command, &data], &expected);
+    }
+    Peer::connect(server.address(), V3_1_1, "a");
+}
+
+/// From memory to a file, to a directory, to a file, and back to memory.
+#[test]
+fn state_moves_between_file_and_directory() {
+    let directory = Directory::new();
+    let (data, file) = (directory.path("data"), directory.path("state.json"));
+    let mut server = in_memory(&file);
+    let mut subscriber = Peer::persistent(server.address(), "subscriber", false);
+    subscriber.subscribe("news", AtLeastOnce);
+    drop(subscriber);
+    publish_retained(&server, "one");
+    ends(&mut server);
+
+    succeeds(&["import", &data, &file]);
+    let mut server = on_disk(&data);
+    let mut reader = Peer::connect(server.address(), V3_1_1, "reader");
+    reader.subscribe("news", AtLeastOnce);
+    assert_eq!(reader.payload(), b"one");
+    drop(reader);
+    publish_retained(&server, "two");
+    ends(&mut server);
+
+    succeeds(&["export", &data, &file]);
+    let server = in_memory(&file);
+    let mut subscriber = Peer::persistent(server.address(), "subscriber", true);
+    assert_eq!(subscriber.payload(), b"one");
+    assert_eq!(subscriber.payload(), b"two");
+    let mut reader = Peer::connect(server.address(), V3_1_1, "reader");
+    reader.subscribe("news", AtLeastOnce);
+    assert_eq!(reader.payload(), b"two");
+}
+
+#[test]
+fn one_place_for_state_is_enough() {
+    let output = mqttd(&["--data-dir", "data", "--snapshot", "file"]).output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let line = String::from_utf8(output.stderr).unwrap();
+    assert!(line.contains("cannot be used with"), "{line}");
+}
+
+fn in_memory(file: &str) -> Server {
+    Server::start_with(&["--listen", "127.0.0.1:0", "--snapshot", file])
+}
+
+fn on_disk(data: &str) -> Server {
+    Server::start_with(&["--listen", "127.0.0.1:0", "--data-dir", data])
+}
+
+fn ends(server: &mut Server) {
+    server.signal(Signal::TERM);
+    assert!(server.wait(SOON).success(), "{:#?}", server.lines);
+}
+
+fn publish_retained(server: &Server, payload: &str) {
+    let mut publisher = Peer::connect(server.address(), V3_1_1, "publisher");
+    let Packet::Publish(mut publish) = post("news", payload, Some(1)) else {
+        unreachable!();
+    };
+    publish.retain = true;
+    publisher.send(&Packet::Publish(publish));
+    assert!(matches!(publisher.packet(), Packet::PubAck(_)));
+}
+
+fn store(arguments: &[&str]) -> Output {
+    let mut command = mqttd(&["store"]);
+    command.args(arguments).stdin(Stdio::null());
+    command.output().expect("the program is there")
+}
+
+fn succeeds(arguments: &[&str]) -> Output {
+    let output = store(arguments);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {output:?}");
+    output
+}
+
+fn says(output: &Output, expected: &str) {
+    let log = std::str::from_utf8(&output.stderr).unwrap();
+    assert!(log.contains(expected), "{log}");
+}
+
+/// The command fails with one line, and no data.
+fn fails(arguments: &[&str], expected: &str) {
+    let output = store(arguments);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(output.stdout, b"");
+    let log = String::from_utf8(output.stderr).unwrap();
+    let [line] = log.lines().collect::<Vec<_>>()[..] else {
+        panic!("{arguments:?}: {log}");
+    };
+    assert!(line.contains("ERROR") && line.contains(expected), "{line}");
+}
