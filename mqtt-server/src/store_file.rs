@@ -1,22 +1,11 @@
 //! All that a store holds as lines of JSON: what `mqttd store export`, `mqttd store import` and
-//! `--snapshot` write and read.
+//! `--snapshot` write and read. The README of this crate shows the format.
 //!
-//! The first line says what the file is, and each line behind it is one record:
+//! The first line says what the file is, each line behind it is one record, and the last one counts
+//! the others, so that a file that was cut off is noticed. What a session has follows its record. A
+//! message that waits for several sessions is there with each of them.
 //!
-//! ```json
-//! {"format":"mqtt-store","version":1}
-//! {"session":{"client":"a","expiry_interval":3600,"disconnected_ms":1700000000000,"sent_before":3}}
-//! {"subscription":{"client":"a","filter":"t/#","qos":1,"no_local":false,"retain_as_published":false,"retain_handling":"send"}}
-//! {"received":{"client":"a","packet_id":7}}
-//! {"delivery":{"client":"a","seq":3,"qos":1,"retain":false,"released":false,"message":{"topic":"t/a","qos":1,"retain":false,"payload":"hi"}}}
-//! {"retained":{"topic":"t","qos":0,"retain":true,"payload_base64":"/w=="}}
-//! {"end":{"sessions":1,"subscriptions":1,"received":1,"deliveries":1,"retained":1}}
-//! ```
-//!
-//! What a session has follows its record; sessions come in any order. A message that waits for
-//! several sessions is there with each of them. The last line counts the others, so that a file
-//! that was cut off is noticed. Neither direction holds more in memory than a page of the store, or
-//! a batch and a line of the file.
+//! Neither direction has more in memory than a page of the store, or a batch and a line of the file.
 
 mod export;
 mod fill;

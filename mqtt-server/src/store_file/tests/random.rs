@@ -28,6 +28,34 @@ async fn random_stores_stay_what_they_are() {
     }
 }
 
+/// From memory to a directory and back.
+#[cfg(feature = "rocksdb")]
+#[tokio::test(flavor = "current_thread")]
+async fn random_stores_are_the_same_on_disk() {
+    use mqtt_store_rocksdb::{Options, RocksStore};
+
+    for seed in SEEDS..SEEDS + 8 {
+        let name = format!("mqttd-store-file-{}-{seed}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        let store = store_of(Script(Rng::with_seed(seed)).store()).await;
+        let text = text_of(&store).await;
+        let on_disk = RocksStore::open(&directory, &Options::default()).unwrap();
+        import(text.as_bytes(), &on_disk).await.unwrap();
+        assert_eq!(
+            contents(&on_disk).await,
+            contents(&store).await,
+            "seed {seed}"
+        );
+        drop(on_disk);
+        // What is there survives, and is not filled again.
+        let on_disk = RocksStore::open(&directory, &Options::default()).unwrap();
+        let again = text_of(&on_disk).await;
+        assert_eq!(sorted(&again), sorted(&text), "seed {seed}");
+        drop(on_disk);
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
+}
+
 fn sorted(text: &str) -> Vec<&str> {
     let mut lines: Vec<_> = text.lines().collect();
     lines.sort_unstable();
