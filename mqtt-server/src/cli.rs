@@ -93,6 +93,15 @@ pub(crate) enum StoreCommand {
         #[arg(value_name = "FILE")]
         file: Option<PathBuf>,
     },
+    /// Tells how much there is.
+    Stats {
+        /// The data directory.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+        /// As JSON, for programs.
+        #[arg(long)]
+        json: bool,
+    },
     /// Fills a new data directory with what export, or a server with --snapshot, has written.
     Import {
         /// The data directory. It is made if it is not there.

@@ -50,7 +50,8 @@ impl Replacement {
     /// Puts the file at its place. It survives a crash then.
     ///
     /// # Errors
-    /// If it cannot be written; nothing has been replaced then.
+    /// If it cannot be written: nothing has been replaced then. Or if the directory cannot be synced:
+    /// then a crash may bring the old file back.
     pub(crate) fn finish(mut self) -> io::Result<()> {
         self.out.flush()?;
         self.out.get_ref().sync_all()?;

@@ -1,9 +1,10 @@
 //! `mqttd store`: what can be done with a data directory while no server uses it.
 
 mod progress;
+mod stats;
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter};
+use std::io::{self, BufReader, BufWriter, Write as _};
 use std::path::Path;
 
 use mqtt_broker_core::store::SessionStore;
@@ -12,6 +13,7 @@ use mqtt_store_rocksdb::{Options, RocksStore};
 use tracing::info;
 
 use self::progress::Progress;
+use self::stats::Stats;
 use crate::cli::StoreCommand;
 use crate::replace::Replacement;
 use crate::store_file::{Counts, ExportError, ImportError, export, import};
@@ -32,7 +34,32 @@ pub(crate) async fn run(command: &StoreCommand) -> Result<(), String> {
             info!("imported into {}: {counts}", directory.display());
             Ok(())
         }
+        StoreCommand::Stats { directory, json } => {
+            let form = if *json { Form::Json } else { Form::Text };
+            print_stats(directory, form).await
+        }
     }
+}
+
+/// How what is found out is written.
+enum Form {
+    Text,
+    Json,
+}
+
+async fn print_stats(directory: &Path, form: Form) -> Result<(), String> {
+    let store = open(directory, Absent::IsAnError)?;
+    let stats = Stats::of(&store)
+        .await
+        .map_err(|cause| format!("cannot read {}: {cause}", directory.display()))?;
+    let mut out = io::stdout().lock();
+    let written = match form {
+        Form::Text => write!(out, "{stats}"),
+        Form::Json => serde_json::to_writer(&mut out, &stats)
+            .map_err(io::Error::from)
+            .and_then(|()| writeln!(out)),
+    };
+    written.map_err(|cause| format!("cannot write standard output: {cause}"))
 }
 
 async fn export_from(directory: &Path, file: Option<&Path>) -> Result<Counts, String> {

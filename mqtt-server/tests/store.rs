@@ -128,8 +128,10 @@ fn what_cannot_be_imported_is_explained() {
 fn what_is_no_store_is_not_made_one() {
     let directory = Directory::new();
     let data = directory.path("data");
-    fails(&["export", &data], &format!("there is no store in {data}"));
-    assert!(!Path::new(&data).exists());
+    for command in ["export", "stats"] {
+        fails(&[command, &data], &format!("there is no store in {data}"));
+        assert!(!Path::new(&data).exists());
+    }
     let file = directory.path("none/copy.json");
     fs::write(directory.path("state.json"), text()).unwrap();
     succeeds(&["import", &data, &directory.path("state.json")]);
@@ -140,12 +142,38 @@ fn what_is_no_store_is_not_made_one() {
 }
 
 #[test]
+fn it_is_told_how_much_there_is() {
+    let directory = Directory::new();
+    let (data, file) = (directory.path("data"), directory.path("state.json"));
+    fs::write(&file, text()).unwrap();
+    succeeds(&["import", &data, &file]);
+    let for_people = "\
+sessions: 1, of which 0 connected
+subscriptions: 1, of which 0 shared
+received packet identifiers: 1
+deliveries: 2, of which 1 released, 21 bytes
+longest queue: 2 deliveries, of \"a\"
+retained messages: 1, 3 bytes
+";
+    let stats = succeeds(&["stats", &data]);
+    assert_eq!(String::from_utf8(stats.stdout).unwrap(), for_people);
+    let for_programs = concat!(
+        r#"{"sessions":1,"sessions_connected":0,"subscriptions":1,"subscriptions_shared":0,"received":1,"#,
+        r#""deliveries":2,"deliveries_released":1,"deliveries_bytes":21,"#,
+        r#""longest_queue":{"client":"a","deliveries":2},"retained":1,"retained_bytes":3}"#,
+        "\n"
+    );
+    let stats = succeeds(&["stats", "--json", &data]);
+    assert_eq!(String::from_utf8(stats.stdout).unwrap(), for_programs);
+}
+
+#[test]
 fn a_directory_that_is_in_use_is_left_alone() {
     let directory = Directory::new();
     let data = directory.path("data");
     let server = on_disk(&data);
     let expected = format!("cannot open the store in {data}: ");
-    for command in ["export", "import"] {
+    for command in ["export", "import", "stats"] {
         fails(&[command, &data], &expected);
     }
     Peer::connect(server.address(), V3_1_1, "a");

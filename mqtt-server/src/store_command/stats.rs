@@ -1,0 +1,138 @@
+//! How much there is in a store.
+
+use std::fmt;
+
+use mqtt_broker_core::ClientId;
+use mqtt_broker_core::store::{SessionStore, StoreError, StoredSession};
+use serde::Serialize;
+
+/// Sessions, deliveries or retained messages that are in memory at a time.
+const PAGE: usize = 64;
+
+/// What is in a store. The names are those of the JSON form.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Stats {
+    sessions: u64,
+    /// Those whose connection was not lost when the server ended, as after a crash.
+    sessions_connected: u64,
+    subscriptions: u64,
+    subscriptions_shared: u64,
+    /// Packet identifiers of QoS 2 messages that were taken and are not released.
+    received: u64,
+    deliveries: u64,
+    /// Those that wait for PUBCOMP alone.
+    deliveries_released: u64,
+    /// Topic, properties and payload, once for each session that the message waits for.
+    deliveries_bytes: u64,
+    /// The session with the most deliveries.
+    longest_queue: Option<Queue>,
+    retained: u64,
+    retained_bytes: u64,
+}
+
+/// How many deliveries wait for a session.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Queue {
+    client: String,
+    deliveries: u64,
+}
+
+impl Stats {
+    /// Reads all that is in a store.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub(super) async fn of(store: &dyn SessionStore) -> Result<Self, StoreError> {
+        let mut stats = Self::default();
+        let mut after: Option<ClientId> = None;
+        loop {
+            let page = store.sessions(after.as_ref(), PAGE).await?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(last.clone());
+            for (client, session) in &page {
+                stats.add_session(session);
+                stats.add_deliveries(client, store).await?;
+            }
+        }
+        let mut after = None;
+        loop {
+            let page = store.retained(after.as_ref(), PAGE).await?;
+            let Some(last) = page.last() else {
+                return Ok(stats);
+            };
+            after = Some(last.topic());
+            stats.retained += page.len() as u64;
+            stats.retained_bytes += page.iter().map(|message| message.len() as u64).sum::<u64>();
+        }
+    }
+
+    fn add_session(&mut self, session: &StoredSession) {
+        self.sessions += 1;
+        self.sessions_connected += u64::from(session.record.disconnected.is_none());
+        self.subscriptions += session.subscriptions.len() as u64;
+        let filters = session.subscriptions.iter().map(|(filter, _)| filter);
+        let shared = filters.filter(|filter| filter.share_name().is_some());
+        self.subscriptions_shared += shared.count() as u64;
+        self.received += session.received.len() as u64;
+    }
+
+    async fn add_deliveries(
+        &mut self,
+        client: &ClientId,
+        store: &dyn SessionStore,
+    ) -> Result<(), StoreError> {
+        let (mut after, mut count) = (None, 0);
+        loop {
+            let page = store.deliveries(client, after, PAGE).await?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(*last);
+            count += page.len() as u64;
+            for (_, delivery) in &page {
+                self.deliveries_released += u64::from(delivery.released);
+                self.deliveries_bytes += delivery.message.len() as u64;
+            }
+        }
+        self.deliveries += count;
+        if count
+            > self
+                .longest_queue
+                .as_ref()
+                .map_or(0, |queue| queue.deliveries)
+        {
+            self.longest_queue = Some(Queue {
+                client: client.as_str().to_owned(),
+                deliveries: count,
+            });
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "sessions: {}, of which {} connected",
+            self.sessions, self.sessions_connected
+        )?;
+        writeln!(
+            f,
+            "subscriptions: {}, of which {} shared",
+            self.subscriptions, self.subscriptions_shared
+        )?;
+        writeln!(f, "received packet identifiers: {}", self.received)?;
+        writeln!(
+            f,
+            "deliveries: {}, of which {} released, {} bytes",
+            self.deliveries, self.deliveries_released, self.deliveries_bytes
+        )?;
+        if let Some(Queue { client, deliveries }) = &self.longest_queue {
+            writeln!(f, "longest queue: {deliveries} deliveries, of {client:?}")?;
+        }
+        writeln!(
+            f,
+            "retained messages: {}, {} bytes",
+            self.retained, self.retained_bytes
+        )
+    }
+}
