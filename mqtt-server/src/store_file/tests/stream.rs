@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, Weak};
 
 use async_trait::async_trait;
-use mqtt_broker_core::store::{Batch, StoreError};
+use mqtt_broker_core::store::{Batch, Expiring, StoreError};
 
 use super::*;
 
@@ -84,6 +84,10 @@ impl SessionStore for Endless {
             .take(limit)
             .map(|seq| (seq, self.deliver(seq)))
             .collect())
+    }
+
+    async fn expiring(&self, _: Option<&Expiring>, _: usize) -> Result<Vec<Expiring>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn retained(
