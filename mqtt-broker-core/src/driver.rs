@@ -15,8 +15,8 @@ use tokio::sync::Notify;
 
 pub(crate) use self::connection::ConnectionTask;
 use crate::authority::Authority;
-use crate::store::{SessionStore, StoreError};
-use crate::{Engine, Input, Instant, Limits, Output, Read};
+use crate::store::{Batch, SessionStore, StoreError};
+use crate::{Engine, Input, Instant, Limits, Output, Read, Work};
 
 /// Lifetimes that are read from the store at a time.
 const EXPIRING_PAGE: usize = 1000;
@@ -37,6 +37,8 @@ struct State {
     out: Output,
     /// When the pump will look by itself.
     pump_deadline: Option<Instant>,
+    /// When removals have waited for long enough, while there are some and nothing else.
+    removals_due: Option<Instant>,
     /// Connections that do not read until there has been a commit.
     stalled: Vec<Waker>,
     phase: Phase,
@@ -59,6 +61,13 @@ enum Outlook {
     Idle(Option<Instant>),
     /// Nothing, and the broker stops.
     Stopped,
+}
+
+/// When the pump has something to do.
+enum PumpTime {
+    Now,
+    /// Then, or when something happens.
+    At(Option<Instant>),
 }
 
 /// The broker handles nothing more: its store has failed, or its engine has panicked.
@@ -104,6 +113,7 @@ impl Shard {
             engine,
             out: Output::default(),
             pump_deadline: None,
+            removals_due: None,
             stalled: Vec::new(),
             phase: Phase::Running,
         };
@@ -124,8 +134,9 @@ impl Shard {
     ) -> Result<T, Dead> {
         let mut state = self.lock()?;
         let State { engine, out, .. } = &mut *state;
-        let result = act(engine, self.clock.now(), out);
-        self.finish(state);
+        let now = self.clock.now();
+        let result = act(engine, now, out);
+        self.finish(state, now);
         Ok(result)
     }
 
@@ -164,38 +175,77 @@ impl Shard {
 
     /// Unlocks, wakes the connections whose outboxes have something for them, and the pump if there
     /// is work for it.
-    fn finish(&self, mut state: MutexGuard<'_, State>) {
+    fn finish(&self, mut state: MutexGuard<'_, State>, now: Instant) {
         thread_local! {
             static WAKERS: RefCell<Vec<Waker>> = const { RefCell::new(Vec::new()) };
         }
         let mut wakers = WAKERS.take();
         wakers.extend(state.out.wakers());
-        let deadline = state.out.deadline();
-        let sooner =
-            deadline.is_some_and(|deadline| state.pump_deadline.is_none_or(|pump| deadline < pump));
-        if sooner {
-            state.pump_deadline = deadline;
-        }
-        let work = sooner || state.out.has_work();
+        let look = match self.pump_time(&mut state, now) {
+            PumpTime::Now => true,
+            PumpTime::At(time) => {
+                let sooner = time
+                    .is_some_and(|time| state.pump_deadline.is_none_or(|deadline| time < deadline));
+                if sooner {
+                    state.pump_deadline = time;
+                }
+                sooner
+            }
+        };
         drop(state);
         wakers.drain(..).for_each(Waker::wake);
         WAKERS.set(wakers);
-        if work {
+        if look {
             self.work.notify_one();
+        }
+    }
+
+    /// When the pump has something to do.
+    fn pump_time(&self, state: &mut State, now: Instant) -> PumpTime {
+        let deadline = state.out.deadline();
+        match state.out.work() {
+            _ if deadline.is_some_and(|deadline| deadline <= now) => PumpTime::Now,
+            Work::Now => PumpTime::Now,
+            Work::Nothing => PumpTime::At(deadline),
+            Work::Removals => {
+                let delay = Duration::from_millis(self.limits.removal_delay_ms.into());
+                let due = *state.removals_due.get_or_insert(now + delay);
+                if due <= now || state.out.changes() >= self.limits.removals_max {
+                    PumpTime::Now
+                } else {
+                    PumpTime::At(deadline.into_iter().chain([due]).min())
+                }
+            }
         }
     }
 
     /// What the pump has to do now.
     fn outlook(&self) -> Result<Outlook, Dead> {
         let mut state = self.lock()?;
-        if state.out.has_work() {
-            return Ok(Outlook::Work);
+        let stopping = state.phase == Phase::Stopping;
+        match self.pump_time(&mut state, self.clock.now()) {
+            PumpTime::Now => Ok(Outlook::Work),
+            PumpTime::At(_) if stopping && state.out.work() != Work::Nothing => Ok(Outlook::Work),
+            PumpTime::At(_) if stopping => Ok(Outlook::Stopped),
+            PumpTime::At(time) => {
+                state.pump_deadline = time;
+                Ok(Outlook::Idle(time))
+            }
         }
-        if state.phase == Phase::Stopping {
-            return Ok(Outlook::Stopped);
+    }
+
+    /// Handles what is due, and takes what is to be committed and to be read.
+    fn take_work(&self) -> Result<(Option<Batch>, Vec<Read>), Dead> {
+        let mut state = self.lock()?;
+        let now = self.clock.now();
+        let State { engine, out, .. } = &mut *state;
+        if out.deadline().is_some_and(|deadline| deadline <= now) {
+            engine.handle(now, Input::Deadline, out);
         }
-        state.pump_deadline = state.out.deadline();
-        Ok(Outlook::Idle(state.pump_deadline))
+        let work = (out.take_batch(), out.take_reads());
+        state.removals_due = None;
+        self.finish(state, now);
+        Ok(work)
     }
 
     /// What was taken has been committed: lets go of what waited for that, and nothing else does.
@@ -203,7 +253,7 @@ impl Shard {
         let mut state = self.lock()?;
         state.out.committed();
         let stalled = std::mem::take(&mut state.stalled);
-        self.finish(state);
+        self.finish(state, self.clock.now());
         stalled.into_iter().for_each(Waker::wake);
         Ok(())
     }
@@ -221,7 +271,7 @@ impl Shard {
         engine.abort(out);
         stalled.drain(..).for_each(Waker::wake);
         state.phase = Phase::Failed;
-        self.finish(state);
+        self.finish(state, self.clock.now());
     }
 }
 
@@ -248,11 +298,10 @@ impl Drop for FailOnDrop<'_> {
 async fn pump_until_stopped(shard: &Shard) -> Result<(), StoreError> {
     loop {
         match shard.outlook().map_err(|Dead| StoreError::Poisoned)? {
-            Outlook::Work => {}
+            Outlook::Work => step(shard).await?,
             Outlook::Idle(deadline) => wait(shard, deadline).await,
             Outlook::Stopped => return Ok(()),
         }
-        step(shard).await?;
     }
 }
 
@@ -269,14 +318,7 @@ async fn wait(shard: &Shard, deadline: Option<Instant>) {
 }
 
 async fn step(shard: &Shard) -> Result<(), StoreError> {
-    let (batch, reads) = shard
-        .with(|engine, now, out| {
-            if out.deadline().is_some_and(|deadline| deadline <= now) {
-                engine.handle(now, Input::Deadline, out);
-            }
-            (out.take_batch(), out.take_reads())
-        })
-        .map_err(|Dead| StoreError::Poisoned)?;
+    let (batch, reads) = shard.take_work().map_err(|Dead| StoreError::Poisoned)?;
     if let Some(batch) = batch {
         shard.store.commit(batch).await?;
         shard.release().map_err(|Dead| StoreError::Poisoned)?;

@@ -25,7 +25,7 @@ use self::deliver::Variants;
 use self::expire::Lifetimes;
 pub use self::input::Input;
 use self::output::Release;
-pub use self::output::{Load, Output, Read};
+pub use self::output::{Load, Output, Read, Work};
 use crate::state::{Connection, ConnectionId, Deadlines, Phase, Retained, Routes, Sessions};
 use crate::{Instant, Limits, Outbox, Violation};
 

@@ -19,7 +19,7 @@ mod violation;
 pub use broker::{Broker, BuildError, Builder};
 pub use client_id::ClientId;
 pub use counters::Counters;
-pub use engine::{Engine, Input, Load, Output, Read, Settings};
+pub use engine::{Engine, Input, Load, Output, Read, Settings, Work};
 pub use instant::Instant;
 pub use limits::Limits;
 pub use message::Message;

@@ -58,6 +58,11 @@ pub struct Limits {
     pub held_bytes_max: usize,
     /// Changes that wait for a commit before the broker stops reading. Default 100,000.
     pub batch_changes_max: usize,
+    /// Milliseconds that the removal of complete deliveries may wait for a commit that something else
+    /// needs. Default 100: a crash meanwhile lets them be sent once more.
+    pub removal_delay_ms: u32,
+    /// Removals that wait at most. Default 10,000.
+    pub removals_max: usize,
     /// Milliseconds that a closing connection gets to take what was written to it. Default 5,000.
     pub linger_ms: u32,
 }
@@ -86,6 +91,8 @@ impl Default for Limits {
             routes_cached_max: 8192,
             held_bytes_max: 64 * 1024 * 1024,
             batch_changes_max: 100_000,
+            removal_delay_ms: 100,
+            removals_max: 10_000,
             linger_ms: 5000,
         }
     }

@@ -20,7 +20,6 @@ use async_trait::async_trait;
 use mqtt_broker_core::store::{Batch, Delivery, Expiring, SessionStore, StoreError, StoredSession};
 use mqtt_broker_core::{ClientId, Message};
 use mqtt_codec::TopicName;
-use rocksdb::WriteOptions;
 use tokio::sync::oneshot;
 
 pub use self::options::{Durability, Options};
@@ -105,14 +104,12 @@ impl RocksStore {
     /// [`OpenError`] if it is in use, of a later format, or cannot be read.
     pub fn open(directory: impl AsRef<Path>, options: &Options) -> Result<Self, OpenError> {
         let database = Arc::new(Database::open(directory.as_ref(), options)?);
-        let mut write = WriteOptions::default();
-        write.set_sync(options.durability == Durability::Disk);
         let (writes, requests) = channel();
         let writing = {
-            let database = database.clone();
+            let (database, durability) = (database.clone(), options.durability);
             // Counting takes a while where there is much, and needs nobody to wait for it.
             spawn("mqtt-store-write", move || {
-                match Writer::new(database, write) {
+                match Writer::new(database, durability) {
                     Ok(writer) => writer.run(&requests),
                     Err(cause) => writer::refuse(&requests, &cause),
                 }

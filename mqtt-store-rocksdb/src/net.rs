@@ -50,6 +50,11 @@ pub(crate) enum NetReceived {
 }
 
 impl Net {
+    /// True if all it does is to remove deliveries: that need not be durable at once.
+    pub(crate) fn only_removes(&self) -> bool {
+        self.retained.is_empty() && self.sessions.values().all(NetSession::only_removes)
+    }
+
     pub(crate) fn add(&mut self, batch: Batch) {
         for change in batch.changes {
             self.apply(change);
@@ -123,6 +128,17 @@ impl Net {
 }
 
 impl NetSession {
+    fn only_removes(&self) -> bool {
+        let deliveries = self.deliveries.values();
+        !self.ended
+            && self.record.is_none()
+            && self.subscriptions.is_empty()
+            && self.received.is_empty()
+            && deliveries
+                .into_iter()
+                .all(|delivery| matches!(delivery, NetDelivery::Delete))
+    }
+
     /// A packet identifier that is put and deleted, or deleted and put, is as it was before.
     fn receive(&mut self, id: PacketId, change: NetReceived) {
         match self.received.remove(&id) {

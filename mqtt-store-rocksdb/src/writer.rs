@@ -17,6 +17,7 @@ use crate::aside::Unreadable;
 use crate::database::{Database, failed};
 use crate::key;
 use crate::net::{Net, NetDelivery, NetReceived, NetSession};
+use crate::options::Durability;
 use crate::record::{DeliveryRecord, push_session};
 use crate::scan::{Rows, Scan};
 use crate::table::{Table, Tables};
@@ -35,7 +36,7 @@ pub(crate) enum Request {
 
 pub(crate) struct Writer {
     database: Arc<Database>,
-    options: WriteOptions,
+    durability: Durability,
     next_session: u64,
     next_message: u64,
     /// How many deliveries each message has that has several.
@@ -44,13 +45,13 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// The writer of a database. Reads all deliveries, to count those of each message.
-    pub(crate) fn new(database: Arc<Database>, options: WriteOptions) -> Result<Self, StoreError> {
+    pub(crate) fn new(database: Arc<Database>, durability: Durability) -> Result<Self, StoreError> {
         let db = &database.db;
         Ok(Self {
             next_session: last_number(db, Table::Session)? + 1,
             next_message: last_number(db, Table::Message)? + 1,
             owners: count_owners(db)?,
-            options,
+            durability,
             database,
         })
     }
@@ -81,6 +82,9 @@ impl Writer {
 
     fn write(&mut self, net: Net, aside: &[Unreadable]) -> Result<(), StoreError> {
         let database = self.database.clone();
+        let mut options = WriteOptions::default();
+        // What is only removed comes back in the worst case, and is durable with the next sync.
+        options.set_sync(self.durability == Durability::Disk && !net.only_removes());
         let mut writing = Writing {
             db: &database.db,
             tables: Tables::of(&database.db)?,
@@ -110,10 +114,7 @@ impl Writer {
         if batch.is_empty() {
             return Ok(());
         }
-        database
-            .db
-            .write_opt(batch, &self.options)
-            .map_err(failed)?;
+        database.db.write_opt(batch, &options).map_err(failed)?;
         let mut numbers = database
             .numbers
             .write()

@@ -34,12 +34,25 @@ pub struct Output {
     in_flight: Held,
     /// Held until the batch that gathers is committed.
     gathering: Held,
+    /// True if the batch that gathers is more than removals that nobody waits for.
+    urgent: bool,
     wakers: Vec<Waker>,
     questions: Vec<(ConnectionId, Question)>,
     reads: Vec<Read>,
     deadline: Option<Instant>,
     /// What has been counted.
     pub counters: Counters,
+}
+
+/// What there is to do with the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Nothing.
+    Nothing,
+    /// Complete deliveries are to be removed, which can wait: the next commit may take it along.
+    Removals,
+    /// Something waits for a commit, or is to be read.
+    Now,
 }
 
 /// Something that the engine wants to have from the store, as it is after the commit of all batches
@@ -100,6 +113,7 @@ impl Output {
             "one commit is under way at a time"
         );
         self.taken += 1;
+        self.urgent = false;
         std::mem::swap(&mut self.in_flight, &mut self.gathering);
         Some(std::mem::take(&mut self.batch))
     }
@@ -156,10 +170,16 @@ impl Output {
         std::mem::take(&mut self.reads)
     }
 
-    /// True if there are changes to commit, or something is to be read from the store.
+    /// What there is to do with the store.
     #[must_use]
-    pub fn has_work(&self) -> bool {
-        !self.batch.changes.is_empty() || !self.reads.is_empty()
+    pub fn work(&self) -> Work {
+        if self.urgent || !self.reads.is_empty() {
+            Work::Now
+        } else if self.batch.changes.is_empty() {
+            Work::Nothing
+        } else {
+            Work::Removals
+        }
     }
 
     /// How many changes wait to be committed.
@@ -185,6 +205,7 @@ impl Output {
     }
 
     pub(crate) fn change(&mut self, change: Change) {
+        self.urgent |= !matches!(change, Change::DeleteDelivery { .. });
         self.batch.changes.push(change);
     }
 
@@ -238,6 +259,7 @@ impl Output {
         } else if connection.held_until == self.taken {
             Some(&mut self.in_flight)
         } else {
+            self.urgent = true;
             Some(&mut self.gathering)
         }
     }

@@ -9,7 +9,7 @@ use mqtt_broker_core::authority::{Authority, Decision, Grant, Permissions, Quest
 use mqtt_broker_core::store::testkit::FlakyStore;
 use mqtt_broker_core::store::{Batch, Delivery, Expiring, SessionStore, StoreError, StoredSession};
 use mqtt_broker_core::{Broker, ClientId, Limits, Message, Peer};
-use mqtt_codec::{TopicFilter, TopicName};
+use mqtt_codec::{Ack, Packet, PacketId, ReasonCode, TopicFilter, TopicName};
 use mqtt_store_memory::MemoryStore;
 
 use crate::net::{Client, Net, rest};
@@ -309,4 +309,80 @@ impl Permissions for Panicking {
     fn may_subscribe(&self, _: TopicFilter<&[u8]>) -> bool {
         true
     }
+}
+
+/// A subscriber whose session stays, who has acknowledged a message.
+async fn acknowledged(store: &Arc<GateStore>, net: &Net) -> Client {
+    let mut a = net.connect("a", v311().stays()).await;
+    a.subscribe("t", Q2).await;
+    a.publish(post("t", "x").qos(Q1)).await;
+    rest().await;
+    a.expect("PUBLISH t x q1 id1").await;
+    a.expect("PUBACK id2").await;
+    store.asked();
+    let id = PacketId::new(1).unwrap();
+    a.send(&Packet::<&[u8]>::PubAck(Ack::new(id, ReasonCode::Success)))
+        .await;
+    rest().await;
+    a
+}
+
+/// Nobody waits for the removal of a delivery. It takes part in the next commit, or has one of its
+/// own after a while.
+#[tokio::test(start_paused = true)]
+async fn removals_wait_for_company() {
+    let store = GateStore::shut();
+    store.open();
+    let net = Net::on(store.clone()).await;
+    let mut a = acknowledged(&store, &net).await;
+    assert_eq!(store.asked(), [0; 0]);
+    a.subscribe("u", Q1).await;
+    assert_eq!(store.asked(), [2], "with the subscription");
+
+    a.publish(post("t", "y").qos(Q2)).await;
+    a.expect("PUBLISH t y q2 id2").await;
+    a.expect("PUBREC id4").await;
+    let id = PacketId::new(2).unwrap();
+    a.send(&Packet::<&[u8]>::PubRec(Ack::new(id, ReasonCode::Success)))
+        .await;
+    a.expect("PUBREL id2").await;
+    store.asked();
+    a.send(&Packet::<&[u8]>::PubComp(Ack::new(id, ReasonCode::Success)))
+        .await;
+    rest().await;
+    tokio::time::sleep(Duration::from_millis(90)).await;
+    assert_eq!(store.asked(), [0; 0]);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(store.asked(), [1]);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(store.asked(), [0; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn removals_are_committed_before_the_end() {
+    let store = GateStore::shut();
+    store.open();
+    let net = Net::on(store.clone()).await;
+    let _a = acknowledged(&store, &net).await;
+    net.broker.shutdown(Duration::ZERO).await.unwrap();
+    let client = ClientId::new("a");
+    let left = store.inner.deliveries(&client, None, 10).await.unwrap();
+    assert_eq!(left, []);
+}
+
+/// What is sent after the next commit does not wait for removals to have waited for long enough.
+#[tokio::test(start_paused = true)]
+async fn removals_hold_up_nobody() {
+    let store = GateStore::shut();
+    store.open();
+    let net = Net::on(store.clone()).await;
+    let mut a = acknowledged(&store, &net).await;
+    // PUBCOMP waits for a commit, whichever it is.
+    let id = PacketId::new(9).unwrap();
+    a.send(&Packet::<&[u8]>::PubRel(Ack::new(id, ReasonCode::Success)))
+        .await;
+    // No time passes while the tasks have something to do.
+    rest().await;
+    assert_eq!(store.asked(), [1]);
+    a.expect("PUBCOMP id9").await;
 }
