@@ -9,6 +9,7 @@ use std::sync::{PoisonError, RwLock};
 use foldhash::fast::RandomState;
 use mqtt_broker_core::ClientId;
 use mqtt_broker_core::store::{RecordError, StoreError};
+use rocksdb::statistics::Ticker;
 use rocksdb::{Cache, ColumnFamilyDescriptor, DB, WriteBatch, WriteOptions};
 
 use crate::aside::Unreadable;
@@ -30,6 +31,8 @@ pub(crate) struct Database {
     pub(crate) db: DB,
     /// The number of each session.
     pub(crate) numbers: RwLock<HashMap<ClientId, u64, RandomState>>,
+    /// They have the statistics.
+    options: rocksdb::Options,
     /// Locked: nobody else opens the directory.
     _lock: File,
 }
@@ -46,8 +49,14 @@ impl Database {
         Ok(Self {
             db,
             numbers: RwLock::new(numbers),
+            options: rocksdb,
             _lock: lock,
         })
+    }
+
+    /// A count of RocksDB since the database was opened; 0 without statistics.
+    pub(crate) fn ticker(&self, ticker: Ticker) -> u64 {
+        self.options.get_ticker_count(ticker)
     }
 
     /// The number of a client's session, if it has one.

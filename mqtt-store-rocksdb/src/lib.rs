@@ -20,6 +20,7 @@ use async_trait::async_trait;
 use mqtt_broker_core::store::{Batch, Delivery, Expiring, SessionStore, StoreError, StoredSession};
 use mqtt_broker_core::{ClientId, Message};
 use mqtt_codec::TopicName;
+use rocksdb::statistics::Ticker;
 use tokio::sync::oneshot;
 
 pub use self::options::{Durability, Options};
@@ -35,6 +36,18 @@ pub struct RocksStore {
     writes: Option<Sender<Request>>,
     reads: Option<Sender<Job>>,
     threads: Vec<JoinHandle<()>>,
+    database: Arc<Database>,
+}
+
+/// Bytes written to the disk since a store was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// To the log of changes.
+    pub log: u64,
+    /// To table files, of what had gathered in memory.
+    pub tables: u64,
+    /// To table files, of other table files.
+    pub compaction: u64,
 }
 
 type Job = Box<dyn FnOnce(&Reader) + Send>;
@@ -116,7 +129,7 @@ impl RocksStore {
             })?
         };
         let reader = Reader {
-            database,
+            database: database.clone(),
             writer: writes.clone(),
         };
         let (reads, jobs) = channel::<Job>();
@@ -128,7 +141,18 @@ impl RocksStore {
             reads: Some(reads),
             // The reader may have something for the writer, and so ends first.
             threads: vec![reading, writing],
+            database,
         })
+    }
+
+    /// What has been written, if [`Options::statistics`] is set.
+    #[must_use]
+    pub fn written(&self) -> Written {
+        Written {
+            log: self.database.ticker(Ticker::WalFileBytes),
+            tables: self.database.ticker(Ticker::FlushWriteBytes),
+            compaction: self.database.ticker(Ticker::CompactWriteBytes),
+        }
     }
 
     /// Lets the thread that reads do something.
