@@ -112,31 +112,39 @@ impl Builder {
     }
 }
 
+/// Hands the engine all that the store holds. The next page is read while the engine has this one.
 async fn restore(shard: &Shard) -> Result<(), StoreError> {
-    let mut after = None;
-    loop {
-        let page = shard.store.sessions(after.as_ref(), RESTORE_PAGE).await?;
-        let Some((last, _)) = page.last() else { break };
-        after = Some(last.clone());
-        handle(shard, |engine, now, out| {
-            for (client, stored) in page {
-                engine.restore_session(now, client, stored, out);
-            }
-        })?;
-    }
-    let mut after = None;
-    loop {
-        let page = shard.store.retained(after.as_ref(), RESTORE_PAGE).await?;
-        let Some(last) = page.last() else {
-            return Ok(());
+    let mut page = shard.store.sessions(None, RESTORE_PAGE).await?;
+    while let Some((last, _)) = page.last() {
+        let last = last.clone();
+        let next = shard.store.sessions(Some(&last), RESTORE_PAGE);
+        let restored = async {
+            handle(shard, |engine, now, out| {
+                for (client, stored) in page {
+                    engine.restore_session(now, client, stored, out);
+                }
+            })
         };
-        after = Some(last.topic());
-        handle(shard, |engine, _, out| {
-            for message in page {
-                engine.restore_retained(message, out);
-            }
-        })?;
+        let (next, restored) = tokio::join!(next, restored);
+        restored?;
+        page = next?;
     }
+    let mut page = shard.store.retained(None, RESTORE_PAGE).await?;
+    while let Some(last) = page.last() {
+        let last = last.topic();
+        let next = shard.store.retained(Some(&last), RESTORE_PAGE);
+        let restored = async {
+            handle(shard, |engine, _, out| {
+                for message in page {
+                    engine.restore_retained(message, out);
+                }
+            })
+        };
+        let (next, restored) = tokio::join!(next, restored);
+        restored?;
+        page = next?;
+    }
+    Ok(())
 }
 
 fn handle(

@@ -26,7 +26,10 @@ use self::expire::Lifetimes;
 pub use self::input::Input;
 use self::output::Release;
 pub use self::output::{Load, Output, Read, Work};
-use crate::state::{Connection, ConnectionId, Deadlines, Phase, Retained, Routes, Sessions};
+use crate::state::{
+    Connection, ConnectionId, Deadlines, Phase, Retained, Routes, Session, SessionId, Sessions,
+};
+use crate::store::Change;
 use crate::{Instant, Limits, Outbox, Violation};
 
 /// A broker's sessions, subscriptions and retained messages, and the rules for them.
@@ -38,6 +41,8 @@ pub struct Engine {
     retained: Retained,
     deadlines: Deadlines,
     lifetimes: Lifetimes,
+    /// Restored sessions that the store still takes for connected.
+    unrecorded: Vec<SessionId>,
     /// The message being published, encoded for its receivers.
     variants: Variants,
     next_epoch: u32,
@@ -68,6 +73,7 @@ impl Engine {
             retained: Retained::default(),
             deadlines: Deadlines::default(),
             lifetimes: Lifetimes::default(),
+            unrecorded: Vec::new(),
             variants: Variants::default(),
             next_epoch: 0,
             dice: settings.seed,
@@ -187,6 +193,15 @@ impl Engine {
     pub fn retained(&self) -> usize {
         self.retained.len()
     }
+}
+
+/// Stores the record of a session as it is now.
+fn put_session(session: &mut Session, out: &mut Output) {
+    session.unrecorded = false;
+    out.change(Change::PutSession {
+        client: session.client.clone(),
+        record: session.record(),
+    });
 }
 
 /// Sends a packet, unless it is larger than the client takes. `[MQTT-3.1.2-24]`

@@ -9,6 +9,7 @@ use std::sync::{PoisonError, RwLock};
 use foldhash::fast::RandomState;
 use mqtt_broker_core::ClientId;
 use mqtt_broker_core::store::{RecordError, StoreError};
+use rocksdb::properties::ESTIMATE_NUM_KEYS;
 use rocksdb::statistics::Ticker;
 use rocksdb::{Cache, ColumnFamilyDescriptor, DB, WriteBatch, WriteOptions};
 
@@ -154,7 +155,11 @@ fn check_format(db: &DB) -> Result<(), OpenError> {
 }
 
 fn read_numbers(db: &DB) -> Result<HashMap<ClientId, u64, RandomState>, StoreError> {
-    let mut numbers = HashMap::default();
+    let table = handle(db, Table::Session)?;
+    let about = db.property_int_value_cf(table, ESTIMATE_NUM_KEYS);
+    // It is a guess, and makes room for no more than a large broker has.
+    let about = about.map_err(failed)?.unwrap_or(0).min(10_000_000) as usize;
+    let mut numbers = HashMap::with_capacity_and_hasher(about, RandomState::default());
     let mut aside = WriteBatch::default();
     let mut rows = Rows::of(db, Table::Session, Scan::All)?;
     while let Some((key, value)) = rows.next()? {

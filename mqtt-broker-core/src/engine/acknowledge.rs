@@ -109,7 +109,7 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(session_id) else {
             return Ok(());
         };
-        let known = session.received.remove(&ack.packet_id);
+        let known = session.release(ack.packet_id);
         if known && session.stored {
             out.change(Change::DeleteReceived {
                 client: session.client.clone(),
@@ -175,7 +175,7 @@ impl Engine {
                 seq,
             });
         }
-        if !session.outbound.is_clear() || !session.replays.is_empty() {
+        if !session.outbound.is_clear() || session.has_replays() {
             self.pump(now, session_id, out);
         }
     }

@@ -10,10 +10,10 @@ use mqtt_codec::{
 
 use super::disconnect::Cause;
 use super::output::{Output, Release};
-use super::{Engine, send};
+use super::{Engine, put_session, send};
 use crate::authority::{Credentials, Grant, Question};
 use crate::state::{AliasesOut, Connecting, ConnectionId, Outbound, Phase, SessionId};
-use crate::store::{Change, WillRecord};
+use crate::store::WillRecord;
 use crate::{ClientId, Instant, Message, Violation};
 
 impl Engine {
@@ -189,10 +189,7 @@ impl Engine {
             .map(|will| Box::new(will_record(will)));
         session.stored |= expiry_interval > 0;
         if session.stored {
-            out.change(Change::PutSession {
-                client: session.client.clone(),
-                record: session.record(),
-            });
+            put_session(session, out);
         }
     }
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use mqtt_codec::{EncodedPublish, Forward, PublishQoS, QoS, Version};
 
-use super::Engine;
 use super::output::{Output, Release};
 use super::publish::{Outcome, Publication};
+use super::{Engine, put_session};
 use crate::state::{
     Alias, Connection, Granted, Receiver, Session, SessionId, Slot, Stage, packet_id,
 };
@@ -206,7 +206,11 @@ impl NewDelivery<'_, '_> {
             .push_waiting(self.slot(Stage::Waiting, Some(message)));
     }
 
-    fn store(&mut self, session: &Session, seq: u64) {
+    fn store(&mut self, session: &mut Session, seq: u64) {
+        // What comes now has not been sent: the store must not take it for that after a crash.
+        if session.unrecorded {
+            put_session(session, self.out);
+        }
         let delivery = Delivery {
             message: self.publication.message(),
             qos: self.qos,

@@ -5,7 +5,7 @@ use mqtt_codec::{
 };
 
 use super::output::{Output, Release};
-use super::{Engine, send};
+use super::{Engine, put_session, send};
 use crate::state::{Connection, ConnectionId, Deadline, Phase, SessionId};
 use crate::store::Change;
 use crate::{Instant, Violation};
@@ -238,10 +238,7 @@ impl Engine {
             return self.end_session(now, id, out);
         }
         session.outbound.disconnect();
-        out.change(Change::PutSession {
-            client: session.client.clone(),
-            record: session.record(),
-        });
+        put_session(session, out);
         self.watch_session(id);
     }
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::Engine;
 use super::disconnect::Cause;
 use super::output::{Output, Read};
+use super::{Engine, put_session};
 use crate::Instant;
 use crate::state::{ConnectionId, Deadline, Phase, SessionId};
 use crate::store::{Change, Expiring};
@@ -47,6 +47,7 @@ impl Engine {
             let topic = message.topic();
             out.change(Change::DeleteRetained { topic });
         }
+        self.put_unrecorded(out);
         if self.lifetimes.next.take_if(|next| *next <= now).is_some() {
             self.lifetimes.last = Some(now);
             self.read_expiring(None, out);
@@ -104,7 +105,8 @@ impl Engine {
 
     /// When the next deadline is.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let others = [self.retained.next_expiry(), self.lifetimes.next];
+        let unrecorded = self.unrecorded.last().map(|_| Instant::from_millis(0));
+        let others = [self.retained.next_expiry(), self.lifetimes.next, unrecorded];
         let others = others.into_iter().flatten();
         self.deadlines.next().into_iter().chain(others).min()
     }
@@ -189,10 +191,7 @@ impl Engine {
             return;
         };
         if session.stored {
-            out.change(Change::PutSession {
-                client: session.client.clone(),
-                record: session.record(),
-            });
+            put_session(session, out);
         }
         self.publish_will(now, &will, out);
     }

@@ -223,7 +223,7 @@ impl Engine {
     /// True if this QoS 2 message was taken before.
     fn is_received(&self, session: SessionId, packet_id: PacketId) -> bool {
         let session = self.sessions.get(session);
-        session.is_some_and(|session| session.received.contains(&packet_id))
+        session.is_some_and(|session| session.is_received(packet_id))
     }
 
     fn acknowledge_published(
@@ -256,7 +256,7 @@ impl Engine {
             && !reason.is_failure()
             && let Some(session) = self.sessions.get_mut(session_id)
         {
-            session.received.insert(packet_id);
+            session.receive(packet_id);
             connection.unreleased += 1;
             if session.stored {
                 out.change(Change::PutReceived {

@@ -101,9 +101,9 @@ impl Engine {
             let Some(session) = self.sessions.get_mut(id) else {
                 return;
             };
-            let Some(replay) = session.replays.front_mut() else {
+            if !session.has_replays() {
                 return;
-            };
+            }
             let Some(connection) = session
                 .connection
                 .and_then(|id| self.connections.get(id.index as usize))
@@ -116,12 +116,15 @@ impl Engine {
             if !free || !connection.outbox.has_room(limits.outbox_bytes_max) {
                 return;
             }
+            let Some(replay) = session.replays().front_mut() else {
+                return;
+            };
             let Some(message) = self
                 .retained
                 .next(&replay.filter, &mut replay.cursor, &mut budget)
             else {
                 if budget > 0 {
-                    session.replays.pop_front();
+                    session.replays().pop_front();
                 }
                 continue;
             };

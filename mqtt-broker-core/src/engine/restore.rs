@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use super::Engine;
 use super::output::Output;
+use super::{Engine, put_session};
 use crate::state::{Granted, Outbound};
-use crate::store::{Change, StoredSession};
+use crate::store::StoredSession;
 use crate::{ClientId, Instant, Message};
+
+/// Sessions that are noted in one go: they share a commit, and others have their turn between two.
+const UNRECORDED_PAGE: usize = 1000;
 
 impl Engine {
     /// Takes over a session from the store. Called before the first connection is opened, so that
@@ -35,7 +38,7 @@ impl Engine {
             None => next_seq,
         };
         let outbound = Outbound::resumed(base, next_seq, sent_before);
-        let id = self.sessions.insert(client.clone(), outbound);
+        let id = self.sessions.insert(client, outbound);
         let subscriptions: Vec<_> = stored
             .subscriptions
             .iter()
@@ -52,14 +55,14 @@ impl Engine {
         session.stored = true;
         session.expiry_interval = record.expiry_interval;
         session.disconnected = Some(record.disconnected.unwrap_or(now));
-        session.received = stored.received.into_iter().collect();
+        for id in stored.received {
+            session.receive(id);
+        }
         session.will = record.will.map(Box::new);
         session.identity = record.identity;
         if record.disconnected.is_none() {
-            out.change(Change::PutSession {
-                client,
-                record: session.record(),
-            });
+            session.unrecorded = true;
+            self.unrecorded.push(id);
         }
         self.watch_session(id);
         if queued {
@@ -67,6 +70,22 @@ impl Engine {
             self.note_expiry(now);
         }
         out.set_deadline(self.next_deadline());
+    }
+
+    /// Notes in the store, a few at a time, that sessions are without a connection now.
+    pub(super) fn put_unrecorded(&mut self, out: &mut Output) {
+        for _ in 0..UNRECORDED_PAGE {
+            let Some(id) = self.unrecorded.pop() else {
+                // It may have held a million.
+                self.unrecorded = Vec::new();
+                return;
+            };
+            if let Some(session) = self.sessions.get_mut(id)
+                && session.unrecorded
+            {
+                put_session(session, out);
+            }
+        }
     }
 
     /// Takes over a retained message from the store.

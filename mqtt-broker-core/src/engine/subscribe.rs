@@ -104,10 +104,8 @@ impl Engine {
         // Shared subscriptions get no retained messages.
         if wanted && filter.share_name().is_none() && self.retained.len() > 0 {
             // One that is under way for the same filter begins anew.
-            session
-                .replays
-                .retain(|replay| replay.filter.as_bytes() != filter.as_bytes());
-            session.replays.push_back(Replay {
+            session.forget_replay(filter);
+            session.replays().push_back(Replay {
                 filter: filter.to_bytes(),
                 granted,
                 cursor: Cursor::default(),
@@ -141,9 +139,7 @@ impl Engine {
                 .filter(|filter| self.routes.unsubscribe(session_id, *filter));
             if let Some(filter_id) = ended {
                 remove(&mut session.subscriptions, filter_id);
-                session
-                    .replays
-                    .retain(|replay| replay.filter.as_bytes() != filter.as_bytes());
+                session.forget_replay(filter);
                 if session.stored {
                     let (client, filter) = (session.client.clone(), filter.to_bytes());
                     out.change(Change::DeleteSubscription { client, filter });

@@ -60,23 +60,32 @@ pub(crate) struct Trailing {
 }
 
 /// The outbound side of a session.
+///
+/// A session that is away is three numbers: what is needed for sending is elsewhere, and is not there
+/// before there is something to send.
 #[derive(Debug)]
 pub(crate) struct Outbound {
     /// Sequence number of the first slot of the window.
     base: u64,
     next_seq: u64,
+    /// Deliveries below this sequence number may have been sent on an earlier connection.
+    sent_earlier: u64,
+    /// Deliveries that the store held and has no more, as far as is known: they take up numbers.
+    gone: u64,
+    here: Option<Box<Here>>,
+}
+
+/// What is in memory of the outbound side, while there is a connection.
+#[derive(Debug, Default)]
+struct Here {
     window: VecDeque<Slot>,
     /// How many slots at the front of the window have been sent on this connection, or are done.
     sent: usize,
     /// How many of those are not done.
     in_flight: usize,
-    /// Deliveries below this sequence number may have been sent on an earlier connection.
-    sent_earlier: u64,
     /// Bytes of the messages that wait in memory.
     waiting_bytes: usize,
     trailing: VecDeque<Trailing>,
-    /// Deliveries that the store held and has no more, as far as is known: they take up numbers.
-    gone: u64,
     /// The next delivery in the store, if there are more numbers before it than there are packet
     /// identifiers: it waits for all that is in memory.
     far: Option<u64>,
@@ -95,15 +104,9 @@ impl Outbound {
         Self {
             base,
             next_seq,
-            window: VecDeque::new(),
-            sent: 0,
-            in_flight: 0,
             sent_earlier,
-            waiting_bytes: 0,
-            trailing: VecDeque::new(),
             gone: 0,
-            far: None,
-            loading: None,
+            here: None,
         }
     }
 
@@ -112,9 +115,23 @@ impl Outbound {
         *self = Self::resumed(self.base, self.next_seq, self.sent_before());
     }
 
+    fn here(&mut self) -> &mut Here {
+        self.here.get_or_insert_default()
+    }
+
+    /// How many slots at the front of the window have been sent on this connection, or are done.
+    fn sent(&self) -> usize {
+        self.here.as_ref().map_or(0, |here| here.sent)
+    }
+
+    /// How many deliveries are in memory.
+    fn window_len(&self) -> usize {
+        self.here.as_ref().map_or(0, |here| here.window.len())
+    }
+
     /// Deliveries below this sequence number have been sent.
     pub(crate) fn sent_before(&self) -> u64 {
-        self.sent_earlier.max(self.base + self.sent as u64)
+        self.sent_earlier.max(self.base + self.sent() as u64)
     }
 
     pub(crate) const fn next_seq(&self) -> u64 {
@@ -122,39 +139,40 @@ impl Outbound {
     }
 
     /// How many deliveries have not been sent.
-    pub(crate) const fn waiting(&self) -> u64 {
-        (self.next_seq - self.base - self.sent as u64).saturating_sub(self.gone)
+    pub(crate) fn waiting(&self) -> u64 {
+        (self.next_seq - self.base - self.sent() as u64).saturating_sub(self.gone)
     }
 
     /// Bytes of messages that wait in memory.
-    pub(crate) const fn waiting_bytes(&self) -> usize {
-        self.waiting_bytes
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.here.as_ref().map_or(0, |here| here.waiting_bytes)
     }
 
     /// How many deliveries wait in memory.
     pub(crate) fn waiting_here(&self) -> usize {
-        self.window.len() - self.sent
+        self.window_len() - self.sent()
     }
 
     /// True if the store has deliveries that memory has not.
     pub(crate) fn has_more_stored(&self) -> bool {
-        self.base + (self.window.len() as u64) < self.next_seq
+        self.base + (self.window_len() as u64) < self.next_seq
     }
 
     /// The last sequence number in memory: what is loaded next comes after it.
     pub(crate) fn last_here(&self) -> u64 {
-        self.base + self.window.len() as u64 - 1
+        self.base + self.window_len() as u64 - 1
     }
 
     /// True if nothing waits, so that a new message can be sent at once.
     pub(crate) fn is_clear(&self) -> bool {
-        self.sent == self.window.len() && !self.has_more_stored() && self.trailing.is_empty()
+        self.sent() == self.window_len() && !self.has_more_stored() && self.trailing_len() == 0
     }
 
     /// True if one more delivery may be under way. The window never spans more deliveries than
     /// there are packet identifiers.
-    pub(crate) const fn may_send(&self, receive_maximum: u16) -> bool {
-        self.in_flight < receive_maximum as usize && (self.sent as u64) < PACKET_IDS
+    pub(crate) fn may_send(&self, receive_maximum: u16) -> bool {
+        let in_flight = self.here.as_ref().map_or(0, |here| here.in_flight);
+        in_flight < receive_maximum.into() && (self.sent() as u64) < PACKET_IDS
     }
 
     /// Takes the next sequence number for a delivery that only the store holds.
@@ -169,17 +187,19 @@ impl Outbound {
             !self.has_more_stored(),
             "memory holds an unbroken part of the queue"
         );
-        self.waiting_bytes += slot.bytes();
-        self.window.push_back(slot);
+        let here = self.here();
+        here.waiting_bytes += slot.bytes();
+        here.window.push_back(slot);
         self.push_stored()
     }
 
     /// Takes the next sequence number for a delivery that is sent at once.
     pub(crate) fn push_sent(&mut self, slot: Slot) -> u64 {
         debug_assert!(self.is_clear(), "nothing overtakes what waits");
-        self.window.push_back(slot);
-        self.sent += 1;
-        self.in_flight += 1;
+        let here = self.here();
+        here.window.push_back(slot);
+        here.sent += 1;
+        here.in_flight += 1;
         self.push_stored()
     }
 
@@ -190,9 +210,11 @@ impl Outbound {
         retain: bool,
         subscription_identifiers: Box<[u32]>,
     ) {
-        self.waiting_bytes += message.len();
-        self.trailing.push_back(Trailing {
-            behind: self.next_seq,
+        let behind = self.next_seq;
+        let here = self.here();
+        here.waiting_bytes += message.len();
+        here.trailing.push_back(Trailing {
+            behind,
             message,
             retain,
             subscription_identifiers,
@@ -201,23 +223,25 @@ impl Outbound {
 
     /// How many QoS 0 messages wait.
     pub(crate) fn trailing_len(&self) -> usize {
-        self.trailing.len()
+        self.here.as_ref().map_or(0, |here| here.trailing.len())
     }
 
     /// The QoS 0 message whose turn it is.
     pub(crate) fn pop_trailing(&mut self) -> Option<Trailing> {
-        let next = self.base + self.sent as u64;
-        let trailing = self
+        let next = self.base + self.sent() as u64;
+        let here = self.here.as_mut()?;
+        let trailing = here
             .trailing
             .pop_front_if(|trailing| trailing.behind <= next)?;
-        self.waiting_bytes -= trailing.message.len();
+        here.waiting_bytes -= trailing.message.len();
         Some(trailing)
     }
 
     /// The next delivery to send, with its sequence number.
     pub(crate) fn next_waiting(&mut self) -> Option<(u64, &mut Slot)> {
-        let seq = self.base + self.sent as u64;
-        self.window.get_mut(self.sent).map(|slot| (seq, slot))
+        let here = self.here.as_mut()?;
+        let seq = self.base + here.sent as u64;
+        here.window.get_mut(here.sent).map(|slot| (seq, slot))
     }
 
     /// True if a delivery may have been sent on an earlier connection.
@@ -227,15 +251,16 @@ impl Outbound {
 
     /// Moves on behind the next delivery, which is now in this stage.
     pub(crate) fn advance(&mut self, stage: Stage) {
-        if let Some(slot) = self.window.get_mut(self.sent) {
+        let Some(here) = &mut self.here else { return };
+        if let Some(slot) = here.window.get_mut(here.sent) {
             if slot.stage != Stage::Done {
-                self.waiting_bytes -= slot.bytes();
+                here.waiting_bytes -= slot.bytes();
             }
             slot.stage = stage;
             slot.message = None;
-            self.sent += 1;
+            here.sent += 1;
             if stage != Stage::Done {
-                self.in_flight += 1;
+                here.in_flight += 1;
             }
             self.trim();
         }
@@ -244,9 +269,11 @@ impl Outbound {
     /// Notes that what comes after [`Outbound::last_here`] is being read; false if it already is, or
     /// has to wait.
     pub(crate) fn start_loading(&mut self) -> bool {
-        let idle = self.loading.is_none() && self.far.is_none();
+        let next_seq = self.next_seq;
+        let here = self.here();
+        let idle = here.loading.is_none() && here.far.is_none();
         if idle {
-            self.loading = Some(self.next_seq);
+            here.loading = Some(next_seq);
         }
         idle
     }
@@ -254,7 +281,7 @@ impl Outbound {
     /// Adds deliveries that were read from the store, those after [`Outbound::last_here`]. Gaps are
     /// deliveries that are done. None at all: there were no more when they were asked for.
     pub(crate) fn loaded(&mut self, deliveries: Vec<(u64, Delivery)>) {
-        let Some(requested) = self.loading.take() else {
+        let Some(requested) = self.here().loading.take() else {
             return;
         };
         let complete = deliveries.is_empty();
@@ -274,8 +301,9 @@ impl Outbound {
                 subscription_identifiers: delivery.subscription_identifiers,
                 message: Some(delivery.message),
             };
-            self.waiting_bytes += slot.bytes();
-            self.window.push_back(slot);
+            let here = self.here();
+            here.waiting_bytes += slot.bytes();
+            here.window.push_back(slot);
         }
         if complete {
             self.reach(requested);
@@ -286,14 +314,18 @@ impl Outbound {
     /// Lets the window end where `seq` comes next; false if that is too far away. The numbers between
     /// are of deliveries that are done.
     fn reach(&mut self, seq: u64) -> bool {
-        if self.window.is_empty() {
+        if self.window_len() == 0 {
             self.pass(seq);
         } else if seq - self.last_here() > PACKET_IDS {
-            self.far = Some(seq);
+            self.here().far = Some(seq);
+            return false;
         } else {
-            self.fill_done(seq);
+            let gap = seq - self.last_here() - 1;
+            self.gone = self.gone.saturating_sub(gap);
+            let done = std::iter::repeat_with(Slot::done);
+            self.here().window.extend(done.take(gap as usize));
         }
-        self.far.is_none()
+        true
     }
 
     /// Goes on with `seq`, with nothing in memory.
@@ -302,16 +334,9 @@ impl Outbound {
         self.base = seq;
     }
 
-    fn fill_done(&mut self, before: u64) {
-        while self.base + (self.window.len() as u64) < before {
-            self.window.push_back(Slot::done());
-            self.gone = self.gone.saturating_sub(1);
-        }
-    }
-
     /// True if the store holds a delivery with this number and memory does not, unless it is gone.
     pub(crate) fn holds_stored(&self, seq: u64) -> bool {
-        (self.base + self.window.len() as u64..self.next_seq).contains(&seq)
+        (self.last_here() + 1..self.next_seq).contains(&seq)
     }
 
     /// A delivery that only the store holds is no more.
@@ -319,12 +344,11 @@ impl Outbound {
         debug_assert!(self.holds_stored(seq), "memory holds no gaps");
         self.gone += 1;
         // Most queues expire from the front on.
-        if seq == self.base && self.window.is_empty() {
-            self.base += 1;
-            self.gone -= 1;
+        if seq == self.base && self.window_len() == 0 {
+            self.pass(seq + 1);
         }
         if self.gone == self.next_seq - self.base {
-            (self.base, self.gone) = (self.next_seq, 0);
+            self.pass(self.next_seq);
         }
     }
 
@@ -332,16 +356,18 @@ impl Outbound {
     pub(crate) fn find(&self, id: PacketId) -> Option<(u64, &Slot)> {
         let offset =
             (u64::from(id.get()) + PACKET_IDS - u64::from(packet_id(self.base).get())) % PACKET_IDS;
-        let slot = self
+        let here = self.here.as_ref()?;
+        let slot = here
             .window
             .get(offset as usize)
-            .filter(|_| (offset as usize) < self.sent)?;
+            .filter(|_| (offset as usize) < here.sent)?;
         Some((self.base + offset, slot))
     }
 
     /// Puts the delivery into the stage after PUBREC.
     pub(crate) fn release(&mut self, seq: u64) {
-        if let Some(slot) = self.window.get_mut((seq - self.base) as usize) {
+        let at = (seq - self.base) as usize;
+        if let Some(slot) = self.here().window.get_mut(at) {
             slot.stage = Stage::Released;
             slot.message = None;
         }
@@ -349,10 +375,12 @@ impl Outbound {
 
     /// Completes a delivery that is under way.
     pub(crate) fn complete(&mut self, seq: u64) {
-        if let Some(slot) = self.window.get_mut((seq - self.base) as usize) {
+        let at = (seq - self.base) as usize;
+        let here = self.here();
+        if let Some(slot) = here.window.get_mut(at) {
             slot.stage = Stage::Done;
             slot.message = None;
-            self.in_flight -= 1;
+            here.in_flight -= 1;
             self.trim();
         }
     }
@@ -360,20 +388,22 @@ impl Outbound {
     /// Drops what is done from the front. What is done but not passed yet, as a gap that was
     /// loaded, is passed here.
     fn trim(&mut self) {
-        while let Some(slot) = self.window.front()
-            && slot.stage == Stage::Done
+        let Some(here) = &mut self.here else { return };
+        while here
+            .window
+            .pop_front_if(|slot| slot.stage == Stage::Done)
+            .is_some()
         {
-            self.window.pop_front();
             self.base += 1;
-            self.sent = self.sent.saturating_sub(1);
+            here.sent = here.sent.saturating_sub(1);
         }
-        if self.window.is_empty()
-            && let Some(far) = self.far.take()
-        {
-            self.pass(far);
-        }
-        if self.window.is_empty() && self.window.capacity() > 64 {
-            self.window = VecDeque::new();
+        if here.window.is_empty() {
+            if here.window.capacity() > 64 {
+                here.window = VecDeque::new();
+            }
+            if let Some(far) = here.far.take() {
+                self.pass(far);
+            }
         }
     }
 }

@@ -26,6 +26,8 @@ pub(crate) struct Session {
     pub(crate) epoch: u32,
     /// True if the store knows it: it was made to outlive its connection.
     pub(crate) stored: bool,
+    /// True if the store still takes it for connected, since it was restored after a crash.
+    pub(crate) unrecorded: bool,
     /// Seconds that it outlives its connection; `u32::MAX`: for ever.
     pub(crate) expiry_interval: u32,
     pub(crate) connection: Option<ConnectionId>,
@@ -35,13 +37,16 @@ pub(crate) struct Session {
     /// Rising, so that a client with very many can find one.
     pub(crate) subscriptions: Vec<FilterId>,
     pub(crate) outbound: Outbound,
-    /// QoS 2 messages taken from the client and not yet released.
-    pub(crate) received: HashSet<PacketId, foldhash::fast::RandomState>,
+    /// QoS 2 messages taken from the client and not yet released, once there has been one.
+    received: Option<Box<Received>>,
     pub(crate) will: Option<Box<WillRecord>>,
-    /// Retained messages that are still to be sent for new subscriptions, oldest first.
-    pub(crate) replays: VecDeque<Replay>,
+    /// Retained messages that are still to be sent for new subscriptions, oldest first, once there has
+    /// been one.
+    replays: Option<Box<VecDeque<Replay>>>,
     pub(crate) identity: Option<Arc<str>>,
 }
+
+type Received = HashSet<PacketId, foldhash::fast::RandomState>;
 
 /// Retained messages that are being sent for a new subscription.
 #[derive(Debug)]
@@ -52,6 +57,32 @@ pub(crate) struct Replay {
 }
 
 impl Session {
+    /// True if a QoS 2 message with this packet identifier was taken and is not yet released.
+    pub(crate) fn is_received(&self, id: PacketId) -> bool {
+        self.received.as_ref().is_some_and(|ids| ids.contains(&id))
+    }
+
+    pub(crate) fn receive(&mut self, id: PacketId) {
+        self.received.get_or_insert_default().insert(id);
+    }
+
+    /// Releases a packet identifier; false if there is no message for it.
+    pub(crate) fn release(&mut self, id: PacketId) -> bool {
+        self.received.as_mut().is_some_and(|ids| ids.remove(&id))
+    }
+
+    /// Retained messages that are still to be sent for new subscriptions, oldest first.
+    pub(crate) fn replays(&mut self) -> &mut VecDeque<Replay> {
+        self.replays.get_or_insert_default()
+    }
+
+    /// True if there are retained messages to be sent.
+    pub(crate) fn has_replays(&self) -> bool {
+        self.replays
+            .as_ref()
+            .is_some_and(|replays| !replays.is_empty())
+    }
+
     /// Seconds between the loss of the connection and the will; the end of the session comes first.
     pub(crate) fn will_delay(&self) -> u32 {
         self.will
@@ -66,6 +97,13 @@ impl Session {
         let end = Some(self.expiry_interval).filter(|seconds| *seconds < u32::MAX);
         let seconds = will.into_iter().chain(end).min()?;
         Some(lost.after_secs(seconds))
+    }
+
+    /// Sends no more retained messages for a subscription.
+    pub(crate) fn forget_replay(&mut self, filter: TopicFilter<&[u8]>) {
+        if let Some(replays) = &mut self.replays {
+            replays.retain(|replay| replay.filter.as_bytes() != filter.as_bytes());
+        }
     }
 
     pub(crate) fn record(&self) -> SessionRecord {
@@ -121,15 +159,16 @@ impl Sessions {
             client,
             epoch,
             stored: false,
+            unrecorded: false,
             expiry_interval: 0,
             connection: None,
             disconnected: None,
             due: None,
             subscriptions: Vec::new(),
             outbound,
-            received: HashSet::default(),
+            received: None,
             will: None,
-            replays: VecDeque::new(),
+            replays: None,
             identity: None,
         });
         // More sessions than fit a u32 do not fit memory either.
@@ -159,5 +198,17 @@ impl Sessions {
 
     pub(crate) fn len(&self) -> usize {
         self.slab.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There may be millions that are away.
+    #[test]
+    fn a_session_is_small() {
+        let bytes = size_of::<Session>();
+        assert!(bytes <= 176, "{bytes} bytes");
     }
 }

@@ -336,3 +336,42 @@ fn qos_0_changes_nothing() {
     world.publish("b", post("t", "0"));
     assert_eq!(world.packets("a"), ["PUBLISH t 0 q0"]);
 }
+
+/// After a crash the store takes sessions for connected, so that all that waits may have been sent.
+/// What is queued after the restart has not been, and the next crash must not change that.
+// [MQTT-3.3.1-1]
+#[test]
+fn what_came_after_a_crash_was_not_sent_before_the_next() {
+    let mut world = World::new();
+    world.connect("a", v5().stays()).subscribe("t", Q2);
+    world.client("a").keeps_acks();
+    world.connect("b", v5());
+    world.publish("b", post("t", "1").qos(Q1));
+    assert_eq!(world.received("a"), ["PUBLISH t 1 q1 id1"]);
+    world.crash_and_restart();
+    world.connect("b", v5());
+    world.publish("b", post("t", "2").qos(Q1));
+    world.crash_and_restart();
+    world.connect("a", v5().stays());
+    assert_eq!(
+        world.received("a"),
+        ["PUBLISH t 1 q1 id1 dup", "PUBLISH t 2 q1 id2"]
+    );
+}
+
+/// The time of a session that was connected counts from the first restart on.
+// [MQTT-3.1.2-23]
+#[test]
+fn the_time_of_a_session_counts_from_the_crash() {
+    let mut world = World::new();
+    for number in 0..2500 {
+        let name = format!("c{number}");
+        world.connect(&name, v5().expires(60));
+    }
+    world.crash_and_restart();
+    world.advance_secs(40);
+    world.crash_and_restart();
+    assert_eq!(world.engine.sessions(), 2500);
+    world.advance_secs(21);
+    assert_eq!(world.engine.sessions(), 0);
+}
