@@ -63,7 +63,8 @@ impl Server {
         Self::run(shell, 1)
     }
 
-    fn run(mut command: Command, listeners: usize) -> Self {
+    /// A server started by this command, which listens so many times.
+    pub(crate) fn run(mut command: Command, listeners: usize) -> Self {
         let command = command.stdin(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the server starts");
         let log = follow(child.stderr.take().expect("it is piped"));
@@ -136,6 +137,12 @@ impl Server {
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("it runs");
+    }
+
+    /// Ends it at once, whatever it is doing.
+    pub(crate) fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        self.wait(SOON);
     }
 
     /// Waits for its end.

@@ -35,13 +35,17 @@ pub(crate) enum Got {
 impl Peer {
     /// One that has said nothing yet.
     pub(crate) fn open(address: SocketAddr, version: Version) -> Self {
-        let stream = TcpStream::connect(address).expect("the server listens");
-        stream.set_nodelay(true).expect("it is TCP");
-        Self {
+        Self::try_open(address, version).expect("the server listens")
+    }
+
+    pub(crate) fn try_open(address: SocketAddr, version: Version) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        Ok(Self {
             stream,
             version,
             received: Vec::new(),
-        }
+        })
     }
 
     /// One that has been let in.
@@ -72,10 +76,14 @@ impl Peer {
     }
 
     pub(crate) fn send<B: AsRef<[u8]>>(&mut self, packet: &Packet<B>) {
+        self.try_send(packet).expect("the server has not closed");
+    }
+
+    pub(crate) fn try_send<B: AsRef<[u8]>>(&mut self, packet: &Packet<B>) -> io::Result<()> {
         let bytes = packet
             .to_vec(self.version)
             .expect("a packet of this version");
-        self.write(&bytes);
+        self.try_write(&bytes)
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) {
