@@ -1,4 +1,4 @@
-//! What survives when the server is killed, and when the power goes.
+//! What survives when the server is killed, when the power goes, and when the disk fails or is full.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,6 +24,10 @@ mod publisher;
 mod retained;
 mod subscriber;
 mod wills;
+
+mod failing_disk;
+mod flood;
+mod full_disk;
 
 mod journal;
 mod power;

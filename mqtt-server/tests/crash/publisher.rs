@@ -115,6 +115,13 @@ impl Publisher {
         self.client.vanish();
     }
 
+    /// Connects, publishes one message, and waits until that is complete.
+    pub(crate) fn publish_one(&mut self, life: &Life<'_>) {
+        self.client.connect(life).expect("the server is there");
+        self.publish(life);
+        self.complete(life);
+    }
+
     /// The messages to one topic.
     pub(crate) fn published_to(&self, topic: &str) -> impl Iterator<Item = &Published> {
         self.published
