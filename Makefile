@@ -18,8 +18,9 @@ DATA = data
 TARGET = all
 SECONDS = 60
 SEEDS = 1000
+ROUNDS = 200
 # They are for this file alone: TARGET, for one, means something else to build scripts.
-unexport ARGS STORE DATA TARGET SECONDS SEEDS
+unexport ARGS STORE DATA TARGET SECONDS SEEDS ROUNDS
 
 # A processor without an operating system: what builds for it needs neither.
 BARE := thumbv7em-none-eabi
@@ -113,6 +114,10 @@ bench: rocksdb ## the benchmarks; ARGS="codec" selects
 .PHONY: simulate
 simulate: cargo ## the simulation with more seeds than in the tests: SEEDS=1000
 	SIMULATE_SEEDS=$(SEEDS) cargo test --release -p mqtt-broker-core --test simulate -- --nocapture
+
+.PHONY: crash
+crash: rocksdb ## the server killed and left without power more often than in the tests: ROUNDS=200, CRASH_SEED=n
+	CRASH_ROUNDS=$(ROUNDS) cargo test --release -p mqtt-server --test crash -- --nocapture
 
 # What a run finds goes below the target directory; an input worth keeping is added to fuzz/corpus by hand.
 .PHONY: fuzz
