@@ -72,20 +72,23 @@ pub(crate) fn exists(directory: &Path) -> bool {
     directory.join("CURRENT").exists()
 }
 
+/// Makes the directory, and those above it, so that they survive the loss of power.
 fn make_directory(directory: &Path) -> Result<(), OpenError> {
-    let io = |cause| OpenError::Io {
-        path: directory.to_owned(),
-        cause,
-    };
-    if directory.is_dir() {
+    if directory.as_os_str().is_empty() || directory.is_dir() {
         return Ok(());
     }
-    std::fs::create_dir_all(directory).map_err(io)?;
-    // The directory itself is to survive the loss of power, too.
-    match directory.canonicalize().map_err(io)?.parent() {
-        Some(parent) => File::open(parent).and_then(|it| it.sync_all()).map_err(io),
-        None => Ok(()),
-    }
+    let parent = directory.parent().unwrap_or(Path::new(""));
+    make_directory(parent)?;
+    let here = if parent.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        parent
+    };
+    let made = std::fs::create_dir(directory).and_then(|()| File::open(here)?.sync_all());
+    made.map_err(|cause| OpenError::Io {
+        path: directory.to_owned(),
+        cause,
+    })
 }
 
 fn lock(directory: &Path) -> Result<File, OpenError> {

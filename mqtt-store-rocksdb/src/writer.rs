@@ -11,7 +11,6 @@ use mqtt_broker_core::{ClientId, Message};
 use mqtt_codec::QoS;
 use rocksdb::{DB, WriteBatch, WriteOptions};
 use tokio::sync::oneshot;
-use tracing::error;
 
 use crate::aside::Unreadable;
 use crate::database::{Database, failed};
@@ -67,9 +66,6 @@ impl Writer {
                 group.add(request);
             }
             let written = self.write(group.net, &group.aside);
-            if let Err(cause) = &written {
-                error!("writing failed, and nothing more is written: {cause}");
-            }
             for waiting in group.waiting {
                 // Who no longer waits for the answer does not get it.
                 let _ = waiting.send(written.clone());
@@ -129,7 +125,6 @@ impl Writer {
 
 /// Answers for a writer that could not begin.
 pub(crate) fn refuse(requests: &Receiver<Request>, cause: &StoreError) {
-    error!("what is stored cannot be read, and nothing is written: {cause}");
     if let Ok(Request::Commit(_, waiting)) = requests.recv() {
         let _ = waiting.send(Err(cause.clone()));
     }

@@ -42,6 +42,10 @@ pub(crate) struct Session {
     pub(crate) will: Option<Box<WillRecord>>,
     /// Retained messages that are still to be sent for new subscriptions, oldest first, once there has
     /// been one.
+    #[allow(
+        clippy::box_collection,
+        reason = "nearly no session has any, and there may be millions of sessions"
+    )]
     replays: Option<Box<VecDeque<Replay>>>,
     pub(crate) identity: Option<Arc<str>>,
 }
