@@ -1,6 +1,10 @@
 //! What the benches of stores commit: sessions, and messages for them.
 
-#![allow(clippy::expect_used, reason = "a store that fails ends the bench")]
+#![allow(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "the names that are made here are names"
+)]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -13,8 +13,9 @@ use crate::driver::{ConnectionTask, Shard, pump};
 use crate::store::{SessionStore, StoreError};
 use crate::{Counters, Engine, Input, Instant, Limits, Listener, Output, Settings};
 
-/// Sessions and retained messages read from the store at a time, at start.
-const RESTORE_PAGE: usize = 1000;
+/// Sessions and retained messages read from the store at a time, at start: a store has to find where
+/// to go on for each page.
+const RESTORE_PAGE: usize = 10_000;
 
 /// A running broker.
 ///

@@ -42,7 +42,7 @@ pub trait SessionStore: Send + Sync + 'static {
     async fn commit(&self, batch: Batch) -> Result<(), StoreError>;
 
     /// Sessions in an order that is the store's own, each once, those after the session `after`,
-    /// at most `limit`. An empty page is the end.
+    /// at most `limit`, and fewer where they are large. An empty page is the end.
     ///
     /// The order stays the same while no session comes or goes. Such a change between two pages may
     /// hide or repeat the sessions that it is about, and no others, unless it ends `after` itself.

@@ -21,6 +21,8 @@ use crate::writer::Request;
 
 /// Bytes of messages in one page: a page of large messages is a short one.
 const PAGE_BYTES: usize = 4 << 20;
+/// Subscriptions and packet identifiers in one page of sessions.
+const PAGE_PARTS: usize = 100_000;
 /// Deliveries of one session that are stepped over before it is quicker to look for the last one.
 const STEPS_MAX: usize = 16;
 
@@ -63,15 +65,18 @@ impl Reader {
         parts.subscriptions.next()?;
         parts.received.next()?;
         parts.deliveries.next()?;
-        let mut page = Vec::new();
+        let (mut page, mut count) = (Vec::new(), 0);
         while page.len() < limit
+            && count < PAGE_PARTS
             && let Some((key, value)) = sessions.next()?
         {
             let number = key::parse_number(key).ok_or(RecordError::Damaged);
             let parsed = number.and_then(|number| Ok((number, parse_session(value)?)));
             match parsed {
                 Ok((number, (client, record))) => {
-                    page.push((client, parts.session(number, record)?));
+                    let session = parts.session(number, record)?;
+                    count += session.subscriptions.len() + session.received.len();
+                    page.push((client, session));
                 }
                 Err(why) => self.set_aside(Table::Session, key, why),
             }

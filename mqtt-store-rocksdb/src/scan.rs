@@ -8,7 +8,7 @@ use crate::key;
 use crate::table::{Table, handle};
 
 /// Bytes that are read ahead, once rows are read one after the other.
-const READ_AHEAD_BYTES: usize = 1 << 20;
+const READ_AHEAD_BYTES: usize = 256 << 10;
 
 /// Which rows.
 #[derive(Clone, Copy)]
