@@ -29,7 +29,7 @@ step = @printf '\n== %s ==\n' '$(1)'
 
 .PHONY: help
 help: ## lists the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: cargo
 cargo:
@@ -111,9 +111,18 @@ advisories: cargo ## known weaknesses of the dependencies; fetches the list of t
 bench: rocksdb ## the benchmarks; ARGS="codec" selects
 	cargo bench -p benches -- $(ARGS)
 
+# What is measured is the disk below the target directory. A single part: ARGS=written, recovery or publish.
+.PHONY: bench-durable
+bench-durable: rocksdb ## what durability costs: bytes written, a start with a million sessions, QoS 1 through a server
+	cargo build --release -p mqtt-server -p benches
+	@for part in $(or $(ARGS),written recovery publish); do \
+		printf '\n== %s ==\n' "$$part"; \
+		'$(TARGET_DIR)/release/durable' $$part --dir '$(TARGET_DIR)' --mqttd '$(TARGET_DIR)/release/mqttd'; \
+	done
+
 .PHONY: simulate
-simulate: cargo ## the simulation with more seeds than in the tests: SEEDS=1000
-	SIMULATE_SEEDS=$(SEEDS) cargo test --release -p mqtt-broker-core --test simulate -- --nocapture
+simulate: rocksdb ## the simulation with more seeds than in the tests: SEEDS=1000
+	SIMULATE_SEEDS=$(SEEDS) cargo test --release -p mqtt-broker-core -p mqtt-store-rocksdb --test simulate -- --nocapture
 
 .PHONY: crash
 crash: rocksdb ## the server killed and left without power more often than in the tests: ROUNDS=200, CRASH_SEED=n
