@@ -82,11 +82,11 @@ bare: cargo
 	fi
 
 .PHONY: interop
-interop: rocksdb ## real clients against the server; ARGS="-k will" selects, BROKER=host:port tests another broker
+interop: rocksdb ## real clients against the server; ARGS="-k will" selects, BROKER=host:port tests another, STORE=memory
 	$(call step,Interoperation)
 	interop/setup.sh '$(INTEROP)'
 	$(if $(BROKER),,cargo build --release -p mqtt-server)
-	@MQTTD="$${MQTTD:-$(TARGET_DIR)/release/mqttd}" NODE_PATH='$(INTEROP)/node/node_modules' PYTHONDONTWRITEBYTECODE=1 \
+	@STORE='$(STORE)' MQTTD="$${MQTTD:-$(TARGET_DIR)/release/mqttd}" NODE_PATH='$(INTEROP)/node/node_modules' PYTHONDONTWRITEBYTECODE=1 \
 		'$(INTEROP)/python/bin/python' -m pytest interop $(ARGS)
 
 .PHONY: lines

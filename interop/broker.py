@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,10 +30,16 @@ def program():
 
 
 class Broker:
-    """A broker process of its own, on a port of the system's choice."""
+    """A broker process of its own, on a port of the system's choice.
+
+    It keeps its state on disk, unless `STORE` is `memory`.
+    """
 
     def __init__(self):
+        self._directory = tempfile.TemporaryDirectory(prefix="mqttd-interop-")
         command = [program(), "--listen", "127.0.0.1:0"]
+        if os.environ.get("STORE") != "memory":
+            command += ["--data-dir", self._directory.name]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         self._log = []
         found = SimpleQueue()
@@ -58,6 +65,7 @@ class Broker:
             self._process.kill()
             raise TimeoutError(f"The broker runs on {STOP_SECONDS} s after SIGTERM:\n{self.log()}") from None
         self._reader.join(STOP_SECONDS)
+        self._directory.cleanup()
         return code
 
     def _read(self, found):
