@@ -69,7 +69,8 @@ pub(crate) fn tell_all<D: Disk>(seeds: u64, disk: impl Fn(u64) -> Arc<D> + Sync)
         }
     };
     std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+        // Stories on a disk wait for it most of the time.
+        for _ in 0..4 * std::thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(tell);
         }
     });
