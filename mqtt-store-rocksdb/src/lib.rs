@@ -8,6 +8,9 @@ mod options;
 mod reader;
 mod record;
 mod scan;
+#[cfg(test)]
+#[path = "../tests/script/mod.rs"]
+mod script;
 mod table;
 mod writer;
 
