@@ -1,9 +1,8 @@
 //! The database: opened, checked, locked, and who has which number in it.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::Path;
 use std::sync::{PoisonError, RwLock};
 
 use foldhash::fast::RandomState;
@@ -18,34 +17,43 @@ use crate::options::Options;
 use crate::record::take_client;
 use crate::scan::{Rows, Scan};
 use crate::table::{Table, handle};
-use crate::{OpenError, key};
+use crate::{OpenError, directory, key};
 
 /// The version of the format that is written: the tables, their keys and their values.
 pub(crate) const FORMAT: u32 = 1;
 /// Where it is noted.
-const FORMAT_KEY: &[u8] = b"format";
-/// The file that is locked while the database is open.
-const LOCK_FILE: &str = "lock";
+pub(crate) const FORMAT_KEY: &[u8] = b"format";
+/// The table that each database of RocksDB has. Nothing is in it.
+pub(crate) const DEFAULT_TABLE: &str = "default";
 
 /// An open database.
 pub(crate) struct Database {
     pub(crate) db: DB,
     /// The number of each session.
-    pub(crate) numbers: RwLock<HashMap<ClientId, u64, RandomState>>,
+    pub(crate) numbers: RwLock<Numbers>,
     /// They have the statistics.
     options: rocksdb::Options,
     /// Locked: nobody else opens the directory.
     _lock: File,
 }
 
+type Numbers = HashMap<ClientId, u64, RandomState>;
+
 impl Database {
     pub(crate) fn open(directory: &Path, options: &Options) -> Result<Self, OpenError> {
-        make_directory(directory)?;
-        let lock = lock(directory)?;
+        directory::prepare(directory)?;
+        let lock = directory::lock(directory)?;
         let rocksdb = options.rocksdb();
         let cache = Cache::new_lru_cache(options.block_cache_bytes);
-        let db = open(directory, &rocksdb, &cache)?;
-        check_format(&db)?;
+        if directory::exists(directory) {
+            refuse_others(directory, &rocksdb)?;
+        }
+        let known = Table::ALL.map(|table| table.descriptor(&cache));
+        let db = DB::open_cf_descriptors(&rocksdb, directory, known)
+            .map_err(|cause| OpenError::damaged(directory, &cause))?;
+        if read_format(&db)? == Format::None {
+            note_format(&db)?;
+        }
         let numbers = read_numbers(&db)?;
         Ok(Self {
             db,
@@ -67,102 +75,103 @@ impl Database {
     }
 }
 
-/// True if RocksDB has made a database there: this is the file that names its newest state.
-pub(crate) fn exists(directory: &Path) -> bool {
-    directory.join("CURRENT").exists()
-}
-
-/// Makes the directory, and those above it, so that they survive the loss of power.
-fn make_directory(directory: &Path) -> Result<(), OpenError> {
-    if directory.as_os_str().is_empty() || directory.is_dir() {
-        return Ok(());
-    }
-    let parent = directory.parent().unwrap_or(Path::new(""));
-    make_directory(parent)?;
-    let here = if parent.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        parent
-    };
-    let made = std::fs::create_dir(directory).and_then(|()| File::open(here)?.sync_all());
-    made.map_err(|cause| OpenError::Io {
-        path: directory.to_owned(),
-        cause,
-    })
-}
-
-fn lock(directory: &Path) -> Result<File, OpenError> {
-    let path = directory.join(LOCK_FILE);
-    let io = |cause| OpenError::Io {
-        path: path.clone(),
-        cause,
-    };
-    let mut open = OpenOptions::new();
-    let open = open.read(true).write(true).create(true).truncate(false);
-    let mut file = open.open(&path).map_err(io)?;
-    match file.try_lock() {
-        Ok(()) => {
-            file.set_len(0).map_err(io)?;
-            writeln!(file, "{}", std::process::id()).map_err(io)?;
-            Ok(file)
-        }
-        Err(TryLockError::WouldBlock) => {
-            let mut process = String::new();
-            // Whoever holds it may be about to write it: then it is not told.
-            let _ = file.read_to_string(&mut process);
-            Err(OpenError::InUse {
-                directory: directory.to_owned(),
-                process: process.trim().parse().ok(),
-            })
-        }
-        Err(TryLockError::Error(cause)) => Err(io(cause)),
-    }
-}
-
-fn open(directory: &Path, options: &rocksdb::Options, cache: &Cache) -> Result<DB, OpenError> {
-    let known = Table::ALL.map(|table| table.descriptor(cache));
-    // A later format may have tables that are not known here. They have to be opened all the same,
-    // before it can be said that the format is a later one.
-    let there = if exists(directory) {
-        DB::list_cf(options, directory).map_err(|cause| OpenError::damaged(directory, &cause))?
-    } else {
-        Vec::new()
-    };
-    let others = there
-        .into_iter()
-        .filter(|name| Table::ALL.iter().all(|table| table.name() != name))
-        .map(|name| ColumnFamilyDescriptor::new(name, rocksdb::Options::default()));
-    DB::open_cf_descriptors(options, directory, known.into_iter().chain(others))
+/// Opens a database that cannot be written, with these of its tables.
+pub(crate) fn open_to_read<'a>(
+    directory: &Path,
+    tables: impl IntoIterator<Item = &'a str>,
+    cache: &Cache,
+) -> Result<DB, OpenError> {
+    let descriptors = tables.into_iter().map(|name| {
+        let known = Table::ALL.into_iter().find(|table| table.name() == name);
+        known.map_or_else(
+            || ColumnFamilyDescriptor::new(name, rocksdb::Options::default()),
+            |table| table.descriptor(cache),
+        )
+    });
+    let mut options = Options::default().rocksdb();
+    options.create_if_missing(false);
+    options.create_missing_column_families(false);
+    DB::open_cf_descriptors_read_only(&options, directory, descriptors, false)
         .map_err(|cause| OpenError::damaged(directory, &cause))
 }
 
-/// Notes the version of the format in a new database; refuses a later one.
-fn check_format(db: &DB) -> Result<(), OpenError> {
-    let meta = handle(db, Table::Meta)?;
-    match db.get_pinned_cf(meta, FORMAT_KEY).map_err(failed)? {
-        None => {
-            let mut options = WriteOptions::default();
-            options.set_sync(true);
-            let written = db.put_cf_opt(meta, FORMAT_KEY, FORMAT.to_be_bytes(), &options);
-            Ok(written.map_err(failed)?)
-        }
-        Some(bytes) => match <[u8; 4]>::try_from(&*bytes).map(u32::from_be_bytes) {
-            Ok(FORMAT) => Ok(()),
-            Ok(found) if found > FORMAT => Err(OpenError::Later {
-                found,
-                known: FORMAT,
-            }),
-            Ok(_) | Err(_) => Err(OpenError::NoFormat(bytes.escape_ascii().to_string())),
-        },
+/// Refuses a database with other tables than this format has. Nothing of it is changed, not even
+/// by RocksDB, which makes missing tables when it opens a database to write.
+pub(crate) fn refuse_others(directory: &Path, options: &rocksdb::Options) -> Result<(), OpenError> {
+    let there =
+        DB::list_cf(options, directory).map_err(|cause| OpenError::damaged(directory, &cause))?;
+    let missing = Table::ALL
+        .into_iter()
+        .find(|table| there.iter().all(|name| name != table.name()));
+    let unknown = there.iter().find(|name| {
+        let mut known = Table::ALL.iter().map(|table| table.name());
+        *name != DEFAULT_TABLE && known.all(|table| table != *name)
+    });
+    if missing.is_none() && unknown.is_none() {
+        return Ok(());
+    }
+    let noted = there.iter().find(|name| *name == Table::Meta.name());
+    let tables = noted.map(String::as_str).into_iter().chain([DEFAULT_TABLE]);
+    let db = open_to_read(directory, tables, &Cache::new_lru_cache(0))?;
+    let format = match noted {
+        Some(_) => read_format(&db)?,
+        None => Format::None,
+    };
+    let mut rows = db.raw_iterator();
+    rows.seek_to_first();
+    match (unknown, missing, format) {
+        (Some(unknown), _, _) => Err(OpenError::NoFormat(format!("it has a table {unknown}"))),
+        (None, Some(missing), Format::Known) => Err(OpenError::NoFormat(format!(
+            "it has no table {}",
+            missing.name()
+        ))),
+        (None, _, Format::None) if rows.valid() => Err(OpenError::NoFormat(format!(
+            "it has something in its table {DEFAULT_TABLE}"
+        ))),
+        // Its making was interrupted.
+        (None, _, Format::None | Format::Known) => Ok(()),
     }
 }
 
-fn read_numbers(db: &DB) -> Result<HashMap<ClientId, u64, RandomState>, StoreError> {
+/// The version of the format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// It is not noted yet.
+    None,
+    /// That of this crate.
+    Known,
+}
+
+/// Reads the version of the format. One that is not known is refused.
+pub(crate) fn read_format(db: &DB) -> Result<Format, OpenError> {
+    let meta = handle(db, Table::Meta)?;
+    let Some(bytes) = db.get_pinned_cf(meta, FORMAT_KEY).map_err(failed)? else {
+        return Ok(Format::None);
+    };
+    match <[u8; 4]>::try_from(&*bytes).map(u32::from_be_bytes) {
+        Ok(FORMAT) => Ok(Format::Known),
+        Ok(found) if found > FORMAT => Err(OpenError::Later {
+            found,
+            known: FORMAT,
+        }),
+        Ok(_) | Err(_) => Err(OpenError::NoFormat(bytes.escape_ascii().to_string())),
+    }
+}
+
+fn note_format(db: &DB) -> Result<(), StoreError> {
+    let mut options = WriteOptions::default();
+    options.set_sync(true);
+    let meta = handle(db, Table::Meta)?;
+    db.put_cf_opt(meta, FORMAT_KEY, FORMAT.to_be_bytes(), &options)
+        .map_err(failed)
+}
+
+fn read_numbers(db: &DB) -> Result<Numbers, StoreError> {
     let table = handle(db, Table::Session)?;
     let about = db.property_int_value_cf(table, ESTIMATE_NUM_KEYS);
     // It is a guess, and makes room for no more than a large broker has.
     let about = about.map_err(failed)?.unwrap_or(0).min(10_000_000) as usize;
-    let mut numbers = HashMap::with_capacity_and_hasher(about, RandomState::default());
+    let mut numbers = Numbers::with_capacity_and_hasher(about, RandomState::default());
     let mut aside = WriteBatch::default();
     let mut rows = Rows::of(db, Table::Session, Scan::All)?;
     while let Some((key, value)) = rows.next()? {
@@ -198,7 +207,7 @@ pub(crate) fn failed(cause: rocksdb::Error) -> StoreError {
 impl OpenError {
     fn damaged(directory: &Path, cause: &rocksdb::Error) -> Self {
         Self::Unopenable {
-            directory: PathBuf::from(directory),
+            directory: directory.to_owned(),
             cause: cause.to_string(),
         }
     }

@@ -2,6 +2,7 @@
 
 mod aside;
 mod database;
+mod directory;
 mod key;
 mod net;
 mod options;
@@ -68,7 +69,7 @@ pub enum OpenError {
     },
     /// The format is of a later version of this crate.
     #[error(
-        "its format {found} is later than {known}, the last one known here: a newer mqttd wrote it"
+        "its format {found} is later than {known}, the last one known here: a newer mqttd wrote it, and can export it"
     )]
     Later {
         /// The version that was found.
@@ -77,8 +78,16 @@ pub enum OpenError {
         known: u32,
     },
     /// There is a database, but not one of this crate.
-    #[error("its format is not known: {0}")]
+    #[error("it is a database of another program, or damaged: {0}")]
     NoFormat(String),
+    /// There is something in the directory, and no database.
+    #[error("{} has other files, such as {file}, and no store: name a directory that is empty or not there yet", .directory.display())]
+    NotEmpty {
+        /// The directory.
+        directory: PathBuf,
+        /// The name of one of them.
+        file: String,
+    },
     /// RocksDB does not open it.
     #[error("{} cannot be opened: {cause}", .directory.display())]
     Unopenable {
@@ -108,7 +117,7 @@ impl RocksStore {
     /// True if there is a store in a directory, or what looks like one; opening it would make none.
     #[must_use]
     pub fn exists(directory: impl AsRef<Path>) -> bool {
-        database::exists(directory.as_ref())
+        directory::exists(directory.as_ref())
     }
 
     /// Opens the store in a directory, which is made if it is not there.
