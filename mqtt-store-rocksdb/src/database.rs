@@ -7,17 +7,17 @@ use std::sync::{PoisonError, RwLock};
 
 use foldhash::fast::RandomState;
 use mqtt_broker_core::ClientId;
-use mqtt_broker_core::store::{RecordError, StoreError};
+use mqtt_broker_core::store::StoreError;
 use rocksdb::properties::ESTIMATE_NUM_KEYS;
 use rocksdb::statistics::Ticker;
 use rocksdb::{Cache, ColumnFamilyDescriptor, DB, WriteBatch, WriteOptions};
 
-use crate::aside::Unreadable;
+use crate::aside::{Fault, Unreadable};
 use crate::options::Options;
-use crate::record::take_client;
+use crate::record::parse_session;
 use crate::scan::{Rows, Scan};
 use crate::table::{Table, handle};
-use crate::{OpenError, directory, key};
+use crate::{OpenError, SetAside, directory, key};
 
 /// The version of the format that is written: the tables, their keys and their values.
 pub(crate) const FORMAT: u32 = 1;
@@ -30,7 +30,9 @@ pub(crate) const DEFAULT_TABLE: &str = "default";
 pub(crate) struct Database {
     pub(crate) db: DB,
     /// The number of each session.
-    pub(crate) numbers: RwLock<Numbers>,
+    numbers: RwLock<Numbers>,
+    /// What was set aside by the time when it was open.
+    pub(crate) set_aside: SetAside,
     /// They have the statistics.
     options: rocksdb::Options,
     /// Locked: nobody else opens the directory.
@@ -54,10 +56,24 @@ impl Database {
         if read_format(&db)? == Format::None {
             note_format(&db)?;
         }
-        let numbers = read_numbers(&db)?;
+        let mut set_aside = SetAside::default();
+        let mut rows = Rows::of(&db, Table::Aside, Scan::All)?;
+        while rows.next()?.is_some() {
+            set_aside.earlier += 1;
+        }
+        drop(rows);
+        let (numbers, unreadable) = read_numbers(&db)?;
+        let mut batch = WriteBatch::default();
+        for row in &unreadable {
+            row.report();
+            row.move_away(&db, &mut batch)?;
+            set_aside.now += 1;
+        }
+        db.write(batch).map_err(failed)?;
         Ok(Self {
             db,
             numbers: RwLock::new(numbers),
+            set_aside,
             options: rocksdb,
             _lock: lock,
         })
@@ -72,6 +88,21 @@ impl Database {
     pub(crate) fn number(&self, client: &ClientId) -> Option<u64> {
         let numbers = self.numbers.read().unwrap_or_else(PoisonError::into_inner);
         numbers.get(client).copied()
+    }
+
+    /// Sessions have ended, and others begun: first the ones, then the others.
+    pub(crate) fn renumber(&self, ended: &[ClientId], begun: Vec<(ClientId, u64)>) {
+        let mut numbers = self.numbers.write().unwrap_or_else(PoisonError::into_inner);
+        for client in ended {
+            numbers.remove(client);
+        }
+        numbers.extend(begun);
+    }
+
+    /// The session with this key is no more. Whose it was may not be known.
+    pub(crate) fn forget(&self, key: &[u8]) {
+        let mut numbers = self.numbers.write().unwrap_or_else(PoisonError::into_inner);
+        numbers.retain(|_, number| key::number(*number) != key);
     }
 }
 
@@ -166,37 +197,36 @@ fn note_format(db: &DB) -> Result<(), StoreError> {
         .map_err(failed)
 }
 
-fn read_numbers(db: &DB) -> Result<Numbers, StoreError> {
+/// The number of each session, and sessions that cannot be read. They have no number, or the next
+/// session of the client would be taken for what they have left behind.
+fn read_numbers(db: &DB) -> Result<(Numbers, Vec<Unreadable>), StoreError> {
     let table = handle(db, Table::Session)?;
     let about = db.property_int_value_cf(table, ESTIMATE_NUM_KEYS);
     // It is a guess, and makes room for no more than a large broker has.
     let about = about.map_err(failed)?.unwrap_or(0).min(10_000_000) as usize;
     let mut numbers = Numbers::with_capacity_and_hasher(about, RandomState::default());
-    let mut aside = WriteBatch::default();
+    let mut unreadable = Vec::new();
     let mut rows = Rows::of(db, Table::Session, Scan::All)?;
     while let Some((key, value)) = rows.next()? {
-        let parsed = take_client(value).map(|(client, _)| (client, key::parse_number(key)));
-        match parsed {
-            Ok((client, Some(number))) => drop(numbers.insert(client, number)),
-            Ok((_, None)) => {
-                set_aside(db, key, RecordError::Damaged, &mut aside)?;
+        let parsed = key::parse_number(key)
+            .ok_or(Fault::Key)
+            .and_then(|number| Ok((number, parse_session(value)?)));
+        let (number, client) = match parsed {
+            Ok((number, (client, _))) => (number, client),
+            Err(fault) => {
+                unreadable.push(Unreadable::new(Table::Session, key, value, fault));
+                continue;
             }
-            Err(why) => set_aside(db, key, why, &mut aside)?,
+        };
+        if let Some(older) = numbers.insert(client, number) {
+            let key = key::number(older);
+            if let Some(value) = db.get_pinned_cf(table, &key).map_err(failed)? {
+                let fault = Fault::Older(number);
+                unreadable.push(Unreadable::new(Table::Session, &key, &value, fault));
+            }
         }
     }
-    db.write(aside).map_err(failed)?;
-    Ok(numbers)
-}
-
-fn set_aside(
-    db: &DB,
-    key: &[u8],
-    why: RecordError,
-    batch: &mut WriteBatch,
-) -> Result<(), StoreError> {
-    let unreadable = Unreadable::new(Table::Session, key, why);
-    unreadable.report();
-    unreadable.move_away(db, batch)
+    Ok((numbers, unreadable))
 }
 
 /// RocksDB's error as the store's.

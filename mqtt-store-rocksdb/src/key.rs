@@ -11,10 +11,14 @@ pub(crate) fn push_number(key: &mut Vec<u8>, number: u64) {
     key.extend_from_slice(bytes.get(zeros..).unwrap_or_default());
 }
 
-/// Takes a number from the front; `None` if there is none.
+/// Takes a number from the front; `None` if there is none, or not in the form it is written in: one
+/// number has one form, or two keys could be taken for the same.
 pub(crate) fn take_number(key: &mut &[u8]) -> Option<u64> {
     let (len, rest) = key.split_first()?;
     let (number, rest) = rest.split_at_checked((*len).into())?;
+    if number.first() == Some(&0) {
+        return None;
+    }
     let mut bytes = [0; size_of::<u64>()];
     let zeros = bytes.len().checked_sub(number.len())?;
     bytes.get_mut(zeros..)?.copy_from_slice(number);
@@ -22,11 +26,20 @@ pub(crate) fn take_number(key: &mut &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(bytes))
 }
 
+/// What no number begins with, and all that could come behind the numbers does.
+pub(crate) const BEHIND_NUMBERS: &[u8] = &[size_of::<u64>() as u8 + 1];
+
 /// A key that is a number.
 pub(crate) fn number(number: u64) -> Vec<u8> {
     let mut key = Vec::with_capacity(9);
     push_number(&mut key, number);
     key
+}
+
+/// The least that is behind all keys that begin with a number.
+pub(crate) fn behind(number: u64) -> Vec<u8> {
+    let next = number.checked_add(1);
+    next.map_or_else(|| BEHIND_NUMBERS.to_vec(), self::number)
 }
 
 /// The number that a key is.
@@ -80,6 +93,7 @@ mod tests {
         for (key, at) in keys.iter().zip(&numbers) {
             assert_eq!(parse_number(key), Some(*at));
             assert_eq!(parse_pair(&pair(7, *at)), Some((7, *at)));
+            assert!(pair(*at, *at).as_slice() < BEHIND_NUMBERS);
             // All of a session's keys are before the next session's.
             assert!(pair(*at, u64::MAX) < number(at.saturating_add(1)) || *at == u64::MAX);
         }
@@ -93,6 +107,8 @@ mod tests {
             &[9, 0, 0, 0, 0, 0, 0, 0, 0, 1],
             &[2, 1],
             &[1, 1, 0],
+            &[1, 0],
+            &[2, 0, 1],
         ] {
             assert_eq!(parse_number(key), None, "{key:?}");
         }

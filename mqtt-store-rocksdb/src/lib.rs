@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod aside;
+mod count;
 mod database;
 mod directory;
 mod key;
@@ -52,6 +53,15 @@ pub struct Written {
     pub tables: u64,
     /// To table files, of other table files.
     pub compaction: u64,
+}
+
+/// Rows that cannot be read, and were moved out of the way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SetAside {
+    /// Since the store was opened.
+    pub now: u64,
+    /// Before that.
+    pub earlier: u64,
 }
 
 type Job = Box<dyn FnOnce(&Reader) + Send>;
@@ -164,6 +174,20 @@ impl RocksStore {
             log: self.database.ticker(Ticker::WalFileBytes),
             tables: self.database.ticker(Ticker::FlushWriteBytes),
             compaction: self.database.ticker(Ticker::CompactWriteBytes),
+        }
+    }
+
+    /// How many rows could not be read and are missing in what the store hands out. What was set
+    /// aside with a page is counted once the page has been handed out.
+    ///
+    /// # Errors
+    /// [`StoreError::Poisoned`] after a commit has failed.
+    pub async fn set_aside(&self) -> Result<SetAside, StoreError> {
+        let (done, counted) = oneshot::channel();
+        let request = Request::CountAside(done);
+        match self.writes.as_ref().map(|writes| writes.send(request)) {
+            Some(Ok(())) => counted.await.map_err(|_| StoreError::Poisoned),
+            Some(Err(_)) | None => Err(StoreError::Poisoned),
         }
     }
 

@@ -1,17 +1,16 @@
 //! Pages of what is there, as it was at one moment.
 
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{SendError, Sender};
 
 use mqtt_broker_core::store::{
-    Delivery, Expiring, Record, RecordError, SessionRecord, StoreError, StoredSession,
-    SubscriptionRecord,
+    Delivery, Expiring, Record, SessionRecord, StoreError, StoredSession, SubscriptionRecord,
 };
 use mqtt_broker_core::{ClientId, Message};
 use mqtt_codec::{PacketId, TopicFilter, TopicName};
 use rocksdb::{DB, ReadOptions, Snapshot};
 
-use crate::aside::Unreadable;
+use crate::aside::{Fault, Unreadable};
 use crate::database::{Database, failed};
 use crate::key;
 use crate::record::{DeliveryRecord, parse_session, take_client};
@@ -42,9 +41,9 @@ impl Reader {
         limit: usize,
     ) -> Result<Vec<(ClientId, StoredSession)>, StoreError> {
         let first = match after {
-            None => 0,
+            None => Vec::new(),
             Some(client) => match self.database.number(client) {
-                Some(number) => number + 1,
+                Some(number) => key::behind(number),
                 None => {
                     let absent = format!("the session {client:?}, where to go on, is not there");
                     return Err(StoreError::failed(absent));
@@ -52,7 +51,6 @@ impl Reader {
             },
         };
         let db = &self.database.db;
-        let first = key::number(first);
         let snapshot = db.snapshot();
         let rows = |table| Rows::at(db, &snapshot, table, Scan::From(&first));
         let mut sessions = rows(Table::Session)?;
@@ -70,7 +68,7 @@ impl Reader {
             && count < PAGE_PARTS
             && let Some((key, value)) = sessions.next()?
         {
-            let number = key::parse_number(key).ok_or(RecordError::Damaged);
+            let number = key::parse_number(key).ok_or(Fault::Key);
             let parsed = number.and_then(|number| Ok((number, parse_session(value)?)));
             match parsed {
                 Ok((number, (client, record))) => {
@@ -78,8 +76,11 @@ impl Reader {
                     count += session.subscriptions.len() + session.received.len();
                     page.push((client, session));
                 }
-                Err(why) => self.set_aside(Table::Session, key, why),
+                Err(fault) => self.set_aside(Table::Session, (key, value), fault),
             }
+        }
+        if page.len() < limit && count < PAGE_PARTS {
+            parts.rest()?;
         }
         Ok(page)
     }
@@ -102,27 +103,29 @@ impl Reader {
         let scan = Scan::SessionFrom(session, first);
         let mut rows = Rows::at(db, &snapshot, Table::Delivery, scan)?;
         let mut released = Rows::at(db, &snapshot, Table::Released, scan)?;
-        let mut released_at = released.next()?.map(|(key, _)| key.to_vec());
+        let mut released_at = self.next_released(&mut released)?;
         let (mut page, mut bytes) = (Vec::new(), 0);
         while page.len() < limit
             && bytes < PAGE_BYTES
             && let Some((key, value)) = rows.next()?
         {
-            let parsed = DeliveryRecord::parse(value)
-                .and_then(|record| Ok((key::parse_pair(key).ok_or(RecordError::Damaged)?, record)));
-            let ((_, seq), record) = match parsed {
+            let parsed = key::parse_pair(key)
+                .ok_or(Fault::Key)
+                .and_then(|(_, seq)| Ok((seq, DeliveryRecord::parse(value)?)));
+            let (seq, record) = match parsed {
                 Ok(parsed) => parsed,
-                Err(why) => {
-                    self.set_aside(Table::Delivery, key, why);
+                Err(fault) => {
+                    self.set_aside(Table::Delivery, (key, value), fault);
                     continue;
                 }
             };
             let Some(message) = self.message(db, &snapshot, record.message)? else {
-                self.set_aside(Table::Delivery, key, RecordError::Damaged);
+                let fault = Fault::NoMessage(record.message);
+                self.set_aside(Table::Delivery, (key, value), fault);
                 continue;
             };
             while released_at.as_deref().is_some_and(|at| at < key) {
-                released_at = released.next()?.map(|(key, _)| key.to_vec());
+                released_at = self.next_released(&mut released)?;
             }
             bytes += message.len();
             let delivery = Delivery {
@@ -134,7 +137,22 @@ impl Reader {
             };
             page.push((seq, delivery));
         }
+        if page.len() < limit && bytes < PAGE_BYTES {
+            // Those that are left belong to no delivery, or cannot be read.
+            while self.next_released(&mut released)?.is_some() {}
+        }
         Ok(page)
+    }
+
+    /// The next key of this scan of [`Table::Released`].
+    fn next_released(&self, released: &mut Rows<'_>) -> Result<Option<Vec<u8>>, StoreError> {
+        while let Some((key, value)) = released.next()? {
+            if key::parse_pair(key).is_some() {
+                return Ok(Some(key.to_vec()));
+            }
+            self.set_aside(Table::Released, (key, value), Fault::Key);
+        }
+        Ok(None)
     }
 
     /// As [`SessionStore::expiring`](mqtt_broker_core::store::SessionStore::expiring).
@@ -153,13 +171,13 @@ impl Reader {
         let mut rows = Rows::of(db, Table::Due, Scan::From(&after))?;
         let mut page: Vec<Expiring> = Vec::new();
         while page.len() < limit
-            && let Some((key, _)) = rows.next()?
+            && let Some((key, value)) = rows.next()?
         {
             if key == after {
                 continue;
             }
             let Some((at, session, seq)) = key::parse_due(key) else {
-                self.set_aside(Table::Due, key, RecordError::Damaged);
+                self.set_aside(Table::Due, (key, value), Fault::Key);
                 continue;
             };
             let value = db.get_pinned_cf(sessions, key::number(session));
@@ -191,8 +209,8 @@ impl Reader {
                     bytes += message.len();
                     page.push(Arc::new(message));
                 }
-                Ok(_) => self.set_aside(Table::Retained, key, RecordError::Damaged),
-                Err(why) => self.set_aside(Table::Retained, key, why),
+                Ok(_) => self.set_aside(Table::Retained, (key, value), Fault::OtherTopic),
+                Err(why) => self.set_aside(Table::Retained, (key, value), why.into()),
             }
         }
         Ok(page)
@@ -214,17 +232,20 @@ impl Reader {
         };
         let message = Message::from_bytes(&value);
         if let Err(why) = message {
-            self.set_aside(Table::Message, &key, why);
+            self.set_aside(Table::Message, (&key, &value), why.into());
         }
         Ok(message.ok())
     }
 
-    /// Says that a row cannot be read, and has it moved out of the way.
-    fn set_aside(&self, table: Table, key: &[u8], why: RecordError) {
-        let unreadable = Unreadable::new(table, key, why);
-        unreadable.report();
-        // After a failed write there is no writer any more.
-        let _ = self.writer.send(Request::SetAside(unreadable));
+    /// Has a row that cannot be read moved out of the way. The writer says so, once.
+    fn set_aside(&self, table: Table, (key, value): Row<'_>, fault: Fault) {
+        let unreadable = Unreadable::new(table, key, value, fault);
+        if let Err(SendError(Request::SetAside(unreadable))) =
+            self.writer.send(Request::SetAside(unreadable))
+        {
+            // After a failed write there is no writer any more.
+            unreadable.report();
+        }
     }
 }
 
@@ -259,16 +280,24 @@ impl Parts<'_> {
                 Some(owner) if owner > number => break,
                 Some(owner) if owner == number => {
                     let filter = TopicFilter::new(bytes::Bytes::copy_from_slice(filter));
-                    let filter = filter.map_err(|_| RecordError::Damaged);
-                    match filter
-                        .and_then(|filter| Ok((filter, SubscriptionRecord::from_bytes(value)?)))
-                    {
+                    let parsed = filter
+                        .map_err(|_| Fault::Key)
+                        .and_then(|filter| Ok((filter, SubscriptionRecord::from_bytes(value)?)));
+                    match parsed {
                         Ok(subscription) => subscriptions.push(subscription),
-                        Err(why) => self.reader.set_aside(Table::Subscription, key, why),
+                        Err(fault) => {
+                            self.reader
+                                .set_aside(Table::Subscription, (key, value), fault);
+                        }
                     }
                 }
                 // Those of a session that was set aside.
-                Some(_) | None => {}
+                Some(_) => {}
+                None => {
+                    let fault = Fault::Key;
+                    self.reader
+                        .set_aside(Table::Subscription, (key, value), fault);
+                }
             }
             row = self.subscriptions.next()?;
         }
@@ -278,21 +307,21 @@ impl Parts<'_> {
     fn received(&mut self, number: u64) -> Result<Vec<PacketId>, StoreError> {
         let mut received = Vec::new();
         let mut row = self.received.current()?;
-        while let Some((key, _)) = row {
+        while let Some((key, value)) = row {
             let mut id = key;
-            match key::take_number(&mut id) {
-                Some(owner) if owner > number => break,
-                Some(owner) if owner == number => {
-                    let id = <[u8; 2]>::try_from(id).ok().map(u16::from_be_bytes);
-                    match id.and_then(PacketId::new) {
-                        Some(id) => received.push(id),
-                        None => {
-                            let why = RecordError::Damaged;
-                            self.reader.set_aside(Table::Received, key, why);
-                        }
-                    }
+            let owner = key::take_number(&mut id);
+            if owner.is_some_and(|owner| owner > number) {
+                break;
+            }
+            let id = <[u8; 2]>::try_from(id).ok().map(u16::from_be_bytes);
+            match (owner, id.and_then(PacketId::new)) {
+                (Some(owner), Some(id)) if owner == number => received.push(id),
+                // That of a session that was set aside.
+                (Some(_), Some(_)) => {}
+                (None, _) | (_, None) => {
+                    let fault = Fault::Key;
+                    self.reader.set_aside(Table::Received, (key, value), fault);
                 }
-                Some(_) | None => {}
             }
             row = self.received.next()?;
         }
@@ -304,26 +333,72 @@ impl Parts<'_> {
         &mut self,
         number: u64,
     ) -> Result<Option<std::ops::RangeInclusive<u64>>, StoreError> {
-        let owned = |row: Option<Row<'_>>| row.and_then(|(key, _)| key::parse_pair(key));
-        let mut at = owned(self.deliveries.current()?);
-        if at.is_some_and(|(owner, _)| owner < number) {
-            at = owned(self.deliveries.seek(&key::number(number))?);
+        let mut at = self.delivery()?;
+        if at.is_some_and(|at| at.session < number) {
+            self.deliveries.seek(&key::number(number))?;
+            at = self.delivery()?;
         }
-        let Some((_, first)) = at.filter(|(owner, _)| *owner == number) else {
+        let Some(first) = at.filter(|at| at.session == number) else {
             return Ok(None);
         };
-        let mut last = first;
+        let mut last = first.seq;
         for _ in 0..STEPS_MAX {
-            match owned(self.deliveries.next()?) {
-                Some((owner, seq)) if owner == number => last = seq,
-                Some(_) | None => return Ok(Some(first..=last)),
+            self.deliveries.next()?;
+            match self.delivery()? {
+                Some(at) if at.session == number => last = at.seq,
+                Some(_) | None => return Ok(Some(first.seq..=last)),
             }
         }
-        let behind = key::number(number + 1);
-        if let Some((_, seq)) = owned(self.deliveries.seek_back(&behind)?) {
-            last = seq;
+        let behind = key::behind(number);
+        let mut row = self.deliveries.seek_back(&behind)?;
+        while let Some((key, value)) = row {
+            if let Some((_, seq)) = key::parse_pair(key) {
+                last = seq;
+                break;
+            }
+            let fault = Fault::Key;
+            self.reader.set_aside(Table::Delivery, (key, value), fault);
+            row = self.deliveries.previous()?;
         }
         self.deliveries.seek(&behind)?;
-        Ok(Some(first..=last))
+        Ok(Some(first.seq..=last))
     }
+
+    /// The delivery where its scan is, or the first one behind that whose key can be read.
+    fn delivery(&mut self) -> Result<Option<Place>, StoreError> {
+        let mut row = self.deliveries.current()?;
+        while let Some((key, value)) = row {
+            if let Some((session, seq)) = key::parse_pair(key) {
+                return Ok(Some(Place { session, seq }));
+            }
+            let fault = Fault::Key;
+            self.reader.set_aside(Table::Delivery, (key, value), fault);
+            row = self.deliveries.next()?;
+        }
+        Ok(None)
+    }
+
+    /// What is behind the last session: nothing, unless it cannot be read.
+    fn rest(&mut self) -> Result<(), StoreError> {
+        let tables = [
+            (Table::Subscription, &mut self.subscriptions),
+            (Table::Received, &mut self.received),
+            (Table::Delivery, &mut self.deliveries),
+        ];
+        for (table, rows) in tables {
+            let mut row = rows.seek(key::BEHIND_NUMBERS)?;
+            while let Some((key, value)) = row {
+                self.reader.set_aside(table, (key, value), Fault::Key);
+                row = rows.next()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whose delivery it is, and which.
+#[derive(Clone, Copy)]
+struct Place {
+    session: u64,
+    seq: u64,
 }

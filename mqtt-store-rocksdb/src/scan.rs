@@ -63,7 +63,7 @@ impl<'a> Rows<'a> {
         match scan {
             Scan::All | Scan::From(_) => options.set_readahead_size(READ_AHEAD_BYTES),
             Scan::Session(number) | Scan::SessionFrom(number, _) => {
-                options.set_iterate_upper_bound(key::number(number + 1));
+                options.set_iterate_upper_bound(key::behind(number));
             }
             Scan::Last => {}
         }
@@ -101,6 +101,14 @@ impl<'a> Rows<'a> {
     pub(crate) fn seek_back(&mut self, key: &[u8]) -> Result<Option<Row<'_>>, StoreError> {
         self.raw.seek_for_prev(key);
         self.started = true;
+        self.current()
+    }
+
+    /// The row before the one that was looked at last.
+    pub(crate) fn previous(&mut self) -> Result<Option<Row<'_>>, StoreError> {
+        if self.raw.valid() {
+            self.raw.prev();
+        }
         self.current()
     }
 

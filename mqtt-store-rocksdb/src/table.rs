@@ -5,6 +5,8 @@ use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
 };
 
+use crate::key;
+
 /// A table. The comment says what its key is, and its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Table {
@@ -61,6 +63,40 @@ impl Table {
         }
     }
 
+    /// A key of this table in the terms of MQTT, or what can be shown of it.
+    pub(crate) fn describe(self, key: &[u8]) -> String {
+        let described = match self {
+            Self::Session | Self::Message => key::parse_number(key).map(|it| it.to_string()),
+            Self::Delivery | Self::Released => {
+                key::parse_pair(key).map(|(session, seq)| format!("of session {session}, {seq}"))
+            }
+            Self::Subscription => take_session(key)
+                .map(|(session, filter)| format!("of session {session}, {}", escape(filter))),
+            Self::Received => take_session(key).map(|(session, id)| {
+                let number = <[u8; 2]>::try_from(id).map(u16::from_be_bytes);
+                let id = number.map_or_else(|_| escape(id), |number| number.to_string());
+                format!("of session {session}, {id}")
+            }),
+            Self::Due => key::parse_due(key).map(|(at, session, seq)| {
+                format!("of session {session}, {seq}, at {} ms", at.as_millis())
+            }),
+            Self::Aside => Self::of_aside(key)
+                .map(|(table, key)| format!("{} {}", table.name(), table.describe(key))),
+            Self::Meta | Self::Retained => None,
+        };
+        described.unwrap_or_else(|| escape(key))
+    }
+
+    /// Where something that was set aside was before, by its key in [`Table::Aside`].
+    pub(crate) fn of_aside(key: &[u8]) -> Option<(Self, &[u8])> {
+        let at = key.iter().position(|byte| *byte == 0)?;
+        let (name, rest) = key.split_at_checked(at)?;
+        let table = Self::ALL
+            .into_iter()
+            .find(|table| table.name().as_bytes() == name)?;
+        Some((table, rest.get(1..)?))
+    }
+
     /// How RocksDB is to keep this table.
     pub(crate) fn descriptor(self, cache: &Cache) -> ColumnFamilyDescriptor {
         let mut blocks = BlockBasedOptions::default();
@@ -98,6 +134,20 @@ impl Table {
         }
         options.set_block_based_table_factory(&blocks);
         ColumnFamilyDescriptor::new(self.name(), options)
+    }
+}
+
+fn take_session(mut key: &[u8]) -> Option<(u64, &[u8])> {
+    let session = key::take_number(&mut key)?;
+    Some((session, key))
+}
+
+/// Text as it is; what is none, or cannot be seen, as numbers.
+fn escape(key: &[u8]) -> String {
+    match std::str::from_utf8(key) {
+        Ok("") => "\"\"".to_owned(),
+        Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
+        Ok(_) | Err(_) => key.escape_ascii().to_string(),
     }
 }
 

@@ -1,9 +1,9 @@
 //! The one thread that writes. It takes all batches that wait, and applies what they come to with
 //! one write and one sync: the busier the store, the more messages share a sync.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, PoisonError};
 
 use foldhash::fast::RandomState;
 use mqtt_broker_core::store::{Batch, Delivery, Record, StoreError};
@@ -12,14 +12,16 @@ use mqtt_codec::QoS;
 use rocksdb::{DB, WriteBatch, WriteOptions};
 use tokio::sync::oneshot;
 
-use crate::aside::Unreadable;
+use crate::SetAside;
+use crate::aside::{Unreadable, delete_due};
+use crate::count::Counted;
 use crate::database::{Database, failed};
 use crate::key;
 use crate::net::{Net, NetDelivery, NetReceived, NetSession};
 use crate::options::Durability;
 use crate::record::{DeliveryRecord, push_session};
 use crate::scan::{Rows, Scan};
-use crate::table::{Table, Tables};
+use crate::table::{Table, Tables, handle};
 
 /// Changes that are written together at most: more would keep those who wait for the first of them
 /// waiting for longer than a sync takes.
@@ -31,25 +33,23 @@ pub(crate) enum Request {
     Commit(Batch, oneshot::Sender<Result<(), StoreError>>),
     /// To move something that cannot be read out of the way.
     SetAside(Unreadable),
+    /// To say how much has been moved so far.
+    CountAside(oneshot::Sender<SetAside>),
 }
 
 pub(crate) struct Writer {
     database: Arc<Database>,
     durability: Durability,
-    next_session: u64,
-    next_message: u64,
-    /// How many deliveries each message has that has several.
-    owners: HashMap<u64, u32, RandomState>,
+    counted: Counted,
+    set_aside: SetAside,
 }
 
 impl Writer {
     /// The writer of a database. Reads all deliveries, to count those of each message.
     pub(crate) fn new(database: Arc<Database>, durability: Durability) -> Result<Self, StoreError> {
-        let db = &database.db;
         Ok(Self {
-            next_session: last_number(db, Table::Session)? + 1,
-            next_message: last_number(db, Table::Message)? + 1,
-            owners: count_owners(db)?,
+            counted: Counted::read(&database.db)?,
+            set_aside: database.set_aside,
             durability,
             database,
         })
@@ -65,7 +65,9 @@ impl Writer {
             {
                 group.add(request);
             }
-            let written = self.write(group.net, &group.aside);
+            let written = self
+                .set_aside(&group.aside)
+                .and_then(|()| self.write(group.net));
             for waiting in group.waiting {
                 // Who no longer waits for the answer does not get it.
                 let _ = waiting.send(written.clone());
@@ -73,10 +75,80 @@ impl Writer {
             if written.is_err() {
                 return;
             }
+            for waiting in group.counts {
+                let _ = waiting.send(self.set_aside);
+            }
         }
     }
 
-    fn write(&mut self, net: Net, aside: &[Unreadable]) -> Result<(), StoreError> {
+    /// Moves rows out of the way, before anything else is written: what is written may be about the
+    /// same keys.
+    fn set_aside(&mut self, rows: &[Unreadable]) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let database = self.database.clone();
+        let db = &database.db;
+        let mut undated = BTreeSet::new();
+        let mut batch = WriteBatch::default();
+        let mut seen = BTreeSet::new();
+        for row in rows {
+            if !seen.insert((row.table, &row.key)) || !row.is_there(db)? {
+                continue;
+            }
+            row.report();
+            row.move_away(db, &mut batch)?;
+            self.set_aside.now += 1;
+            match row.table {
+                Table::Session => database.forget(&row.key),
+                Table::Delivery => self.set_delivery_aside(row, &mut batch, &mut undated)?,
+                Table::Meta
+                | Table::Subscription
+                | Table::Message
+                | Table::Released
+                | Table::Received
+                | Table::Retained
+                | Table::Due
+                | Table::Aside => {}
+            }
+        }
+        if !undated.is_empty() {
+            delete_due(db, &undated, &mut batch)?;
+        }
+        // Not synced: what a crash brings back is found again.
+        db.write(batch).map_err(failed)
+    }
+
+    /// Deletes what other tables have about a delivery: after a crash, its sequence number may be
+    /// that of another.
+    fn set_delivery_aside(
+        &mut self,
+        row: &Unreadable,
+        batch: &mut WriteBatch,
+        undated: &mut BTreeSet<Vec<u8>>,
+    ) -> Result<(), StoreError> {
+        let db = &self.database.db;
+        let released = handle(db, Table::Released)?;
+        if db
+            .get_pinned_cf(released, &row.key)
+            .map_err(failed)?
+            .is_some()
+        {
+            batch.single_delete_cf(released, &row.key);
+        }
+        let Some(record) = row.delivery() else {
+            undated.insert(row.key.clone());
+            return Ok(());
+        };
+        if let Some(expires) = record.expires {
+            batch.single_delete_cf(handle(db, Table::Due)?, key::due(expires, &row.key));
+        }
+        // Its message is not there.
+        self.counted.is_last_owner(&record);
+        Ok(())
+    }
+
+    fn write(&mut self, net: Net) -> Result<(), StoreError> {
         let database = self.database.clone();
         let mut options = WriteOptions::default();
         // What is only removed comes back in the worst case, and is durable with the next sync.
@@ -88,6 +160,7 @@ impl Writer {
             messages: count_messages(&net),
             opened: Vec::new(),
             ended: Vec::new(),
+            undated: BTreeSet::new(),
             writer: self,
             key: Vec::new(),
             value: Vec::new(),
@@ -98,35 +171,32 @@ impl Writer {
         for (topic, message) in net.retained {
             writing.retained(topic.as_bytes(), message.as_deref());
         }
-        for unreadable in aside {
-            unreadable.move_away(&database.db, &mut writing.batch)?;
-        }
         let Writing {
-            batch,
+            mut batch,
             opened,
             ended,
+            undated,
             ..
         } = writing;
         if batch.is_empty() {
             return Ok(());
         }
-        database.db.write_opt(batch, &options).map_err(failed)?;
-        let mut numbers = database
-            .numbers
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        for client in ended {
-            numbers.remove(&client);
+        if !undated.is_empty() {
+            delete_due(&database.db, &undated, &mut batch)?;
         }
-        numbers.extend(opened);
+        database.db.write_opt(batch, &options).map_err(failed)?;
+        database.renumber(&ended, opened);
         Ok(())
     }
 }
 
 /// Answers for a writer that could not begin.
 pub(crate) fn refuse(requests: &Receiver<Request>, cause: &StoreError) {
-    if let Ok(Request::Commit(_, waiting)) = requests.recv() {
-        let _ = waiting.send(Err(cause.clone()));
+    for request in requests {
+        if let Request::Commit(_, waiting) = request {
+            let _ = waiting.send(Err(cause.clone()));
+            return;
+        }
     }
 }
 
@@ -136,6 +206,7 @@ struct Group {
     net: Net,
     aside: Vec<Unreadable>,
     waiting: Vec<oneshot::Sender<Result<(), StoreError>>>,
+    counts: Vec<oneshot::Sender<SetAside>>,
     changes: usize,
 }
 
@@ -148,6 +219,7 @@ impl Group {
                 self.waiting.push(waiting);
             }
             Request::SetAside(unreadable) => self.aside.push(unreadable),
+            Request::CountAside(waiting) => self.counts.push(waiting),
         }
     }
 }
@@ -184,6 +256,8 @@ struct Writing<'a> {
     /// Sessions that are there once this is written, and those that are no more.
     opened: Vec<(ClientId, u64)>,
     ended: Vec<ClientId>,
+    /// Deliveries that are gone, and of which it cannot be read when they would have expired.
+    undated: BTreeSet<Vec<u8>>,
     writer: &'a mut Writer,
     /// Buffers, kept for the next use.
     key: Vec<u8>,
@@ -201,8 +275,8 @@ impl Writing<'_> {
         }
         if let Some(record) = &session.record {
             let number = *number.get_or_insert_with(|| {
-                let number = self.writer.next_session;
-                self.writer.next_session += 1;
+                let number = self.writer.counted.next_session;
+                self.writer.counted.next_session += 1;
                 self.opened.push((client.clone(), number));
                 number
             });
@@ -297,11 +371,11 @@ impl Writing<'_> {
         if let Some(number) = new.number {
             return (number, shared);
         }
-        let number = self.writer.next_message;
-        self.writer.next_message += 1;
+        let number = self.writer.counted.next_message;
+        self.writer.counted.next_message += 1;
         new.number = Some(number);
         if shared {
-            self.writer.owners.insert(number, new.deliveries);
+            self.writer.counted.owners.insert(number, new.deliveries);
         }
         self.key.clear();
         key::push_number(&mut self.key, number);
@@ -319,7 +393,7 @@ impl Writing<'_> {
         let Some(value) = stored.map_err(failed)? else {
             return Ok(());
         };
-        let released = self.remove_delivery(&key, &value) == Some(QoS::ExactlyOnce) && {
+        let released = self.remove_delivery(&key, &value) != Some(QoS::AtLeastOnce) && {
             let released = self.db.get_pinned_cf(self.tables.released, &key);
             released.map_err(failed)?.is_some()
         };
@@ -333,11 +407,14 @@ impl Writing<'_> {
     fn remove_delivery(&mut self, key: &[u8], value: &[u8]) -> Option<QoS> {
         let (batch, tables) = (&mut self.batch, &self.tables);
         batch.single_delete_cf(tables.delivery, key);
-        let record = DeliveryRecord::parse(value).ok()?;
+        let Ok(record) = DeliveryRecord::parse(value) else {
+            self.undated.insert(key.to_vec());
+            return None;
+        };
         if let Some(expires) = record.expires {
             batch.single_delete_cf(tables.due, key::due(expires, key));
         }
-        if self.writer.is_last_owner(&record) {
+        if self.writer.counted.is_last_owner(&record) {
             batch.single_delete_cf(tables.message, key::number(record.message));
         }
         Some(record.qos)
@@ -380,42 +457,4 @@ impl Writing<'_> {
             None => self.batch.delete_cf(self.tables.retained, topic),
         }
     }
-}
-
-impl Writer {
-    /// One delivery of its message is gone: true if it was the last one.
-    fn is_last_owner(&mut self, record: &DeliveryRecord) -> bool {
-        if !record.shared {
-            return true;
-        }
-        let Some(count) = self.owners.get_mut(&record.message) else {
-            return false;
-        };
-        *count -= 1;
-        if *count == 0 {
-            self.owners.remove(&record.message);
-            return true;
-        }
-        false
-    }
-}
-
-/// The last key of a table of numbers, or 0.
-fn last_number(db: &DB, table: Table) -> Result<u64, StoreError> {
-    let mut rows = Rows::of(db, table, Scan::Last)?;
-    let last = rows.next()?.and_then(|(key, _)| key::parse_number(key));
-    Ok(last.unwrap_or(0))
-}
-
-fn count_owners(db: &DB) -> Result<HashMap<u64, u32, RandomState>, StoreError> {
-    let mut owners: HashMap<_, u32, _> = HashMap::default();
-    let mut rows = Rows::of(db, Table::Delivery, Scan::All)?;
-    while let Some((_, value)) = rows.next()? {
-        if let Ok(record) = DeliveryRecord::parse(value)
-            && record.shared
-        {
-            *owners.entry(record.message).or_default() += 1;
-        }
-    }
-    Ok(owners)
 }
