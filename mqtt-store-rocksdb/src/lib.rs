@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod aside;
+mod check;
 mod count;
 mod database;
 mod directory;
@@ -28,6 +29,7 @@ use mqtt_codec::TopicName;
 use rocksdb::statistics::Ticker;
 use tokio::sync::oneshot;
 
+pub use self::check::{Check, Finding, Severity, TableRows};
 pub use self::options::{Durability, Options};
 use crate::database::Database;
 use crate::reader::Reader;
@@ -98,6 +100,9 @@ pub enum OpenError {
         /// The name of one of them.
         file: String,
     },
+    /// There is nothing in the directory, or nothing that is a store.
+    #[error("there is no store in {}", .0.display())]
+    NoStore(PathBuf),
     /// RocksDB does not open it.
     #[error("{} cannot be opened: {cause}", .directory.display())]
     Unopenable {
@@ -128,6 +133,17 @@ impl RocksStore {
     #[must_use]
     pub fn exists(directory: impl AsRef<Path>) -> bool {
         directory::exists(directory.as_ref())
+    }
+
+    /// Reads all that is in a directory, and looks whether it is sound. Nobody may have it open.
+    ///
+    /// Writes nothing but who has locked the directory. Takes about as long as reading all files.
+    ///
+    /// # Errors
+    /// [`OpenError`] if there is no store, it is in use or of a later format, or RocksDB finds no
+    /// beginning. Whatever else is wrong is in the answer.
+    pub fn check(directory: impl AsRef<Path>) -> Result<Check, OpenError> {
+        check::check(directory.as_ref())
     }
 
     /// Opens the store in a directory, which is made if it is not there.

@@ -56,7 +56,11 @@ impl story::Disk for Disk {
             ..Options::default()
         };
         let mut store = self.store.lock().unwrap();
-        drop(store.take());
+        if let Some(store) = store.take() {
+            drop(store);
+            let check = RocksStore::check(self.directory.path()).unwrap();
+            assert_eq!(check.findings, [], "what the broker has left behind");
+        }
         *store = Some(Arc::new(
             RocksStore::open(self.directory.path(), &options).unwrap(),
         ));
