@@ -15,6 +15,7 @@ mod scan;
 #[path = "../tests/script/mod.rs"]
 mod script;
 mod table;
+mod usage;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -31,6 +32,7 @@ use tokio::sync::oneshot;
 
 pub use self::check::{Check, Finding, Severity, TableRows};
 pub use self::options::{Durability, Options};
+pub use self::usage::{TableUsage, Usage};
 use crate::database::Database;
 use crate::reader::Reader;
 use crate::writer::{Request, Writer};
@@ -205,6 +207,14 @@ impl RocksStore {
             Some(Ok(())) => counted.await.map_err(|_| StoreError::Poisoned),
             Some(Err(_)) | None => Err(StoreError::Poisoned),
         }
+    }
+
+    /// What the tables take up.
+    ///
+    /// # Errors
+    /// [`StoreError`] if RocksDB does not say.
+    pub async fn usage(&self) -> Result<Usage, StoreError> {
+        self.read(|reader| Usage::of(&reader.database.db)).await
     }
 
     /// Lets the thread that reads do something.
