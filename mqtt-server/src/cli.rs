@@ -102,6 +102,17 @@ pub(crate) enum StoreCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Reads all, and looks whether it is sound. Changes nothing.
+    ///
+    /// Exits with 1 if something is damaged, and prints what it is.
+    Check {
+        /// The data directory.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+        /// As JSON, for programs.
+        #[arg(long)]
+        json: bool,
+    },
     /// Fills a new data directory with what export, or a server with --snapshot, has written.
     Import {
         /// The data directory. It is made if it is not there.

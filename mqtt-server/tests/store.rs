@@ -128,7 +128,7 @@ fn what_cannot_be_imported_is_explained() {
 fn what_is_no_store_is_not_made_one() {
     let directory = Directory::new();
     let data = directory.path("data");
-    for command in ["export", "stats"] {
+    for command in ["export", "stats", "check"] {
         fails(&[command, &data], &format!("there is no store in {data}"));
         assert!(!Path::new(&data).exists());
     }
@@ -154,17 +154,147 @@ received packet identifiers: 1
 deliveries: 2, of which 1 released, 21 bytes
 longest queue: 2 deliveries, of \"a\"
 retained messages: 1, 3 bytes
-";
+rows set aside: 0
+bytes of the log: ";
     let stats = succeeds(&["stats", &data]);
-    assert_eq!(String::from_utf8(stats.stdout).unwrap(), for_people);
+    let stats = String::from_utf8(stats.stdout).unwrap();
+    assert!(stats.starts_with(for_people), "{stats}");
+    assert_eq!(stats.lines().count(), 19, "a line for each table: {stats}");
     let for_programs = concat!(
         r#"{"sessions":1,"sessions_connected":0,"subscriptions":1,"subscriptions_shared":0,"received":1,"#,
         r#""deliveries":2,"deliveries_released":1,"deliveries_bytes":21,"#,
-        r#""longest_queue":{"client":"a","deliveries":2},"retained":1,"retained_bytes":3}"#,
-        "\n"
+        r#""longest_queue":{"client":"a","deliveries":2},"retained":1,"retained_bytes":3,"set_aside":0,"log_bytes":"#,
     );
     let stats = succeeds(&["stats", "--json", &data]);
-    assert_eq!(String::from_utf8(stats.stdout).unwrap(), for_programs);
+    let stats = String::from_utf8(stats.stdout).unwrap();
+    assert!(stats.starts_with(for_programs), "{stats}");
+    let sessions = r#"{"name":"sess","rows_estimated":1,"live_bytes":"#;
+    assert!(stats.contains(sessions), "{stats}");
+}
+
+#[test]
+fn a_sound_store_is_called_so() {
+    let directory = Directory::new();
+    let (data, file) = (directory.path("data"), directory.path("state.json"));
+    fs::write(&file, text()).unwrap();
+    succeeds(&["import", &data, &file]);
+    let check = succeeds(&["check", &data]);
+    assert_eq!(String::from_utf8(check.stdout).unwrap(), "sound: 11 rows\n");
+    let check = succeeds(&["check", "--json", &data]);
+    let for_programs = concat!(
+        r#"{"damage":0,"waste":0,"findings":[],"tables":{"meta":1,"aside":0,"sess":1,"msg":2,"ref":2,"#,
+        r#""sub":1,"in2":1,"rel":1,"due":1,"ret":1}}"#,
+        "\n"
+    );
+    assert_eq!(String::from_utf8(check.stdout).unwrap(), for_programs);
+}
+
+/// Everything that can be read is exported, and that it is not everything is said, each time.
+#[test]
+fn what_cannot_be_read_is_not_left_out_silently() {
+    let directory = Directory::new();
+    let (data, copy) = (directory.path("data"), directory.path("copy.json"));
+    copy_sample("damaged", &data);
+    let check = store(&["check", &data]);
+    assert_eq!(check.status.code(), Some(1), "{check:?}");
+    let findings = "\
+damage: msg 1: the bytes are damaged
+damage: sub of session 1, u: the bytes are damaged
+damaged: 24 rows; 2 damaged, 0 wasted
+";
+    assert_eq!(String::from_utf8(check.stdout.clone()).unwrap(), findings);
+    says(&check, &format!("ERROR the store in {data} is damaged: "));
+    let check = store(&["check", "--json", &data]);
+    let finding = r#"{"damage":2,"waste":0,"findings":[{"severity":"damage","table":"msg","key":"1","what":"the bytes are damaged"},"#;
+    assert!(check.stdout.starts_with(finding.as_bytes()), "{check:?}");
+
+    // The message was for two sessions.
+    let lost = |earlier| {
+        format!(
+            "ERROR 4 rows in {data} cannot be read, {earlier} of them since earlier: what they held is missing"
+        )
+    };
+    let export = store(&["export", &data]);
+    assert_eq!(export.status.code(), Some(1), "{export:?}");
+    says(&export, "set aside, since it cannot be read: msg 1: ");
+    says(&export, &lost(0));
+    let lines = String::from_utf8(export.stdout).unwrap();
+    let end =
+        r#"{"end":{"sessions":2,"subscriptions":2,"received":3,"deliveries":3,"retained":2}}"#;
+    assert_eq!(lines.lines().last(), Some(end));
+    let export = store(&["export", &data, &copy]);
+    assert_eq!(export.status.code(), Some(1), "{export:?}");
+    says(&export, &lost(4));
+    assert_eq!(fs::read_to_string(&copy).unwrap(), lines);
+
+    // In a new directory it is all there is.
+    let new = directory.path("new");
+    succeeds(&["import", &new, &copy]);
+    succeeds(&["check", &new]);
+    let again = String::from_utf8(succeeds(&["export", &new]).stdout).unwrap();
+    // Sessions come in any order.
+    let sorted = |text: &str| {
+        let mut lines: Vec<_> = text.lines().map(ToOwned::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(&again), sorted(&lines));
+}
+
+/// The server says so, and has what is left.
+#[test]
+fn a_server_starts_with_what_can_be_read() {
+    let directory = Directory::new();
+    let data = directory.path("data");
+    copy_sample("damaged", &data);
+    let mut server = on_disk(&data);
+    let mut reader = Peer::connect(server.address(), V3_1_1, "reader");
+    reader.subscribe("r", AtLeastOnce);
+    assert_eq!(reader.payload(), b"kept");
+    drop(reader);
+    ends(&mut server);
+}
+
+#[test]
+fn a_server_does_not_start_with_damaged_files() {
+    let directory = Directory::new();
+    let data = directory.path("data");
+    let mut names = Vec::new();
+    copy_sample("format-1", &data);
+    for entry in fs::read_dir(&data).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|it| it == "sst") {
+            let mut bytes = fs::read(&path).unwrap();
+            bytes[10] ^= 1;
+            fs::write(&path, bytes).unwrap();
+            names.push(path.file_name().unwrap().to_str().unwrap().to_owned());
+        }
+    }
+    let arguments = ["--listen", "127.0.0.1:0", "--data-dir", &data];
+    let output = mqttd(&arguments).stdin(Stdio::null()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let log = String::from_utf8(output.stderr).unwrap();
+    let last = log.lines().last().unwrap();
+    assert!(names.iter().any(|name| last.contains(name)), "{log}");
+    assert!(last.contains("Corruption: "), "{log}");
+    assert!(!log.contains("panicked"), "{log}");
+
+    let check = store(&["check", &data]);
+    assert_eq!(check.status.code(), Some(1));
+    let findings = String::from_utf8(check.stdout).unwrap();
+    for name in &names {
+        assert!(findings.contains(name), "{name}: {findings}");
+    }
+}
+
+/// Copies a store that the tests of stores have, too.
+fn copy_sample(name: &str, data: &str) {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../mqtt-store-rocksdb/tests/sample");
+    fs::create_dir(data).unwrap();
+    for entry in fs::read_dir(samples.join(name)).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), Path::new(data).join(entry.file_name())).unwrap();
+    }
 }
 
 #[test]
@@ -172,8 +302,9 @@ fn a_directory_that_is_in_use_is_left_alone() {
     let directory = Directory::new();
     let data = directory.path("data");
     let server = on_disk(&data);
-    let expected = format!("cannot open the store in {data}: ");
-    for command in ["export", "import", "stats"] {
+    let process = server.process();
+    let expected = format!("the store in {data}: {data} is in use by process {process}");
+    for command in ["export", "import", "stats", "check"] {
         fails(&[command, &data], &expected);
     }
     Peer::connect(server.address(), V3_1_1, "a");

@@ -4,6 +4,7 @@ use std::fmt;
 
 use mqtt_broker_core::ClientId;
 use mqtt_broker_core::store::{SessionStore, StoreError, StoredSession};
+use mqtt_store_rocksdb::RocksStore;
 use serde::Serialize;
 
 /// Sessions, deliveries or retained messages that are in memory at a time.
@@ -28,6 +29,20 @@ pub(super) struct Stats {
     longest_queue: Option<Queue>,
     retained: u64,
     retained_bytes: u64,
+    /// Rows that could not be read, now or earlier.
+    set_aside: u64,
+    log_bytes: u64,
+    tables: Vec<Table>,
+}
+
+/// What a table takes up on the disk, by RocksDB's estimates.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Table {
+    name: &'static str,
+    rows_estimated: u64,
+    live_bytes: u64,
+    file_bytes: u64,
+    blob_bytes: u64,
 }
 
 /// How many deliveries wait for a session.
@@ -42,27 +57,50 @@ impl Stats {
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be read.
-    pub(super) async fn of(store: &dyn SessionStore) -> Result<Self, StoreError> {
+    pub(super) async fn of(store: &RocksStore) -> Result<Self, StoreError> {
         let mut stats = Self::default();
+        stats.add_sessions(store).await?;
+        stats.add_retained(store).await?;
+        let set_aside = store.set_aside().await?;
+        stats.set_aside = set_aside.now + set_aside.earlier;
+        let usage = store.usage().await?;
+        stats.log_bytes = usage.log_bytes;
+        let tables = usage.tables.into_iter().map(|table| Table {
+            name: table.name,
+            rows_estimated: table.rows_estimated,
+            live_bytes: table.live_bytes,
+            file_bytes: table.file_bytes,
+            blob_bytes: table.blob_bytes,
+        });
+        stats.tables = tables.collect();
+        Ok(stats)
+    }
+
+    async fn add_sessions(&mut self, store: &dyn SessionStore) -> Result<(), StoreError> {
         let mut after: Option<ClientId> = None;
         loop {
             let page = store.sessions(after.as_ref(), PAGE).await?;
-            let Some((last, _)) = page.last() else { break };
+            let Some((last, _)) = page.last() else {
+                return Ok(());
+            };
             after = Some(last.clone());
             for (client, session) in &page {
-                stats.add_session(session);
-                stats.add_deliveries(client, store).await?;
+                self.add_session(session);
+                self.add_deliveries(client, store).await?;
             }
         }
+    }
+
+    async fn add_retained(&mut self, store: &dyn SessionStore) -> Result<(), StoreError> {
         let mut after = None;
         loop {
             let page = store.retained(after.as_ref(), PAGE).await?;
             let Some(last) = page.last() else {
-                return Ok(stats);
+                return Ok(());
             };
             after = Some(last.topic());
-            stats.retained += page.len() as u64;
-            stats.retained_bytes += page.iter().map(|message| message.len() as u64).sum::<u64>();
+            self.retained += page.len() as u64;
+            self.retained_bytes += page.iter().map(|message| message.len() as u64).sum::<u64>();
         }
     }
 
@@ -133,6 +171,24 @@ impl fmt::Display for Stats {
             f,
             "retained messages: {}, {} bytes",
             self.retained, self.retained_bytes
-        )
+        )?;
+        writeln!(f, "rows set aside: {}", self.set_aside)?;
+        writeln!(f, "bytes of the log: {}", self.log_bytes)?;
+        writeln!(
+            f,
+            "table    rows, about  bytes, live     in files     large values"
+        )?;
+        for table in &self.tables {
+            writeln!(
+                f,
+                "{:<6}  {:>12} {:>12} {:>12} {:>16}",
+                table.name,
+                table.rows_estimated,
+                table.live_bytes,
+                table.file_bytes,
+                table.blob_bytes
+            )?;
+        }
+        Ok(())
     }
 }

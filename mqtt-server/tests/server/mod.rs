@@ -129,6 +129,11 @@ impl Server {
         kilobytes.unwrap_or(0) * 1024
     }
 
+    /// The number of its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// How many files and sockets the server has open; 0 where the system does not tell.
     pub(crate) fn open_files(&self) -> usize {
         let path = format!("/proc/{}/fd", self.child.id());
