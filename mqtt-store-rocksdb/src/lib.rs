@@ -12,6 +12,9 @@ mod reader;
 mod record;
 mod scan;
 #[cfg(test)]
+#[path = "../tests/directory/mod.rs"]
+mod scratch;
+#[cfg(test)]
 #[path = "../tests/script/mod.rs"]
 mod script;
 mod table;

@@ -458,3 +458,56 @@ impl Writing<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use mqtt_broker_core::store::{Change, RecordError};
+    use mqtt_codec::{Properties, TopicName};
+
+    use super::*;
+    use crate::aside::Fault;
+    use crate::options::Options;
+    use crate::scratch::Directory;
+
+    /// The reader has looked at a row; by the time when it is to be moved, it may have been written
+    /// anew, by an earlier group or by this one.
+    #[test]
+    fn a_row_that_is_written_anew_is_not_set_aside() {
+        for (stored, now) in [(b"?", 1), (b"!", 0)] {
+            let directory = Directory::new(&format!("anew-{now}"));
+            let database = Database::open(directory.path(), &Options::default()).unwrap();
+            let database = Arc::new(database);
+            let table = handle(&database.db, Table::Retained).unwrap();
+            database.db.put_cf(table, b"t", stored).unwrap();
+            let writer = Writer::new(database.clone(), Durability::Process).unwrap();
+            let (requests, asked) = channel();
+            let fault = Fault::Record(RecordError::Damaged);
+            let unreadable = Unreadable::new(Table::Retained, b"t", b"?", fault);
+            let topic = TopicName::from_text("t").unwrap();
+            let message = Message::new(topic.as_view(), Properties::default(), b"new");
+            let message = Arc::new(message);
+            let put = Change::PutRetained {
+                message: message.clone(),
+            };
+            let (done, committed) = oneshot::channel();
+            let commit = Request::Commit(vec![put].into(), done);
+            requests.send(commit).unwrap();
+            // Found twice, since two pages had it.
+            requests
+                .send(Request::SetAside(unreadable.clone()))
+                .unwrap();
+            requests.send(Request::SetAside(unreadable)).unwrap();
+            let (done, counted) = oneshot::channel();
+            requests.send(Request::CountAside(done)).unwrap();
+            drop(requests);
+            writer.run(&asked);
+            committed.blocking_recv().unwrap().unwrap();
+            let expected = SetAside { now, earlier: 0 };
+            assert_eq!(counted.blocking_recv().unwrap(), expected);
+            let value = database.db.get_cf(table, b"t").unwrap().unwrap();
+            assert_eq!(Message::from_bytes(&value).unwrap(), *message);
+        }
+    }
+}

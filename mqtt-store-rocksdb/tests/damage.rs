@@ -18,7 +18,7 @@ mod raw;
 use std::sync::{Mutex, PoisonError};
 
 use mqtt_broker_core::ClientId;
-use mqtt_broker_core::store::{Change, Model, SessionRecord, SessionStore};
+use mqtt_broker_core::store::{Change, Model, SessionRecord};
 use mqtt_codec::{QoS, TopicFilter, TopicName};
 use mqtt_store_rocksdb::{Check, Durability, Options, RocksStore, SetAside};
 
@@ -377,29 +377,6 @@ fn what_points_to_nothing_points_to_nothing_new() {
             &store,
             &Contents::of(&model),
             "what points to nothing points to nothing new",
-        )
-        .await;
-    });
-}
-
-/// What was written anew between the look and the move is not moved.
-#[test]
-fn a_row_that_is_written_anew_stays() {
-    alone(async {
-        let directory = Directory::new("anew");
-        let mut model = damaged(&directory, |raw| raw.put("ret", b"r", b"?")).await;
-        let store = open(&directory);
-        // Both are sent before the writer looks again, or the other way round: it is the same.
-        let read = store.retained(None, 10);
-        let mut put = vec![everything::retain("r", b"new")];
-        put.push(everything::retain("q", b"other"));
-        commit(&store, &mut model, put).await;
-        read.await.unwrap();
-        store.set_aside().await.unwrap();
-        is(
-            &store,
-            &Contents::of(&model),
-            "a row that is written anew stays",
         )
         .await;
     });
