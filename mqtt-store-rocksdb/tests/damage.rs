@@ -346,6 +346,46 @@ fn what_a_lost_session_has_left_behind_is_nobodys() {
     });
 }
 
+/// Even if it is the last one, has left nothing behind, and nobody has looked at it: what is set
+/// aside keeps its place.
+#[test]
+fn the_number_of_a_lost_session_is_not_given_away() {
+    alone(async {
+        let directory = Directory::new("number");
+        let put = |client: &str| Change::PutSession {
+            client: ClientId::new(client),
+            record: SessionRecord::default(),
+        };
+        let c = ClientId::new("c");
+        let mut model = damaged(&directory, |_| {}).await;
+        let store = open(&directory);
+        commit(&store, &mut model, vec![put("c")]).await;
+        drop(store);
+        let raw = Raw::open(directory.path());
+        raw.put("sess", &[1, 3], b"\x01\x01c\x01");
+        drop(raw);
+        // The client is known, and its session is new all the same.
+        let store = open(&directory);
+        commit(&store, &mut model, vec![put("c")]).await;
+        is(&store, &Contents::of(&model), "a new session").await;
+        commit(
+            &store,
+            &mut model,
+            vec![Change::DeleteSession { client: c }],
+        )
+        .await;
+        drop(store);
+        let store = open(&directory);
+        commit(&store, &mut model, vec![put("c")]).await;
+        drop(store);
+        let raw = Raw::open(directory.path());
+        assert_eq!(raw.get("sess", &[1, 3]), None);
+        assert!(raw.get("sess", &[1, 4]).is_some());
+        let aside = raw.get("aside", b"sess\0\x01\x03");
+        assert_eq!(aside.as_deref(), Some(&b"\x01\x01c\x01"[..]));
+    });
+}
+
 /// A row that has vanished leaves its number behind, too.
 #[test]
 fn what_points_to_nothing_points_to_nothing_new() {
