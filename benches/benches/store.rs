@@ -44,7 +44,7 @@ impl Batches {
         self.next_seq = seqs.end;
         let mut changes = Vec::with_capacity(2 * self.messages as usize);
         for seq in seqs {
-            changes.push(put(&self.client, seq, &message(PAYLOAD_BYTES)));
+            changes.push(put(&self.client, seq, &message(seq, PAYLOAD_BYTES)));
             if seq > self.messages {
                 changes.push(delete(&self.client, seq - self.messages));
             }

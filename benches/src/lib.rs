@@ -43,11 +43,20 @@ pub fn session(number: u64) -> [Change; 2] {
     ]
 }
 
-/// A message of so many bytes on a topic of 30.
+/// A message of so many bytes on a topic of 30. The bytes do not compress, and are others for each
+/// number.
 #[must_use]
-pub fn message(payload_bytes: usize) -> Arc<Message> {
+pub fn message(number: u64, payload_bytes: usize) -> Arc<Message> {
     let topic = TopicName::from_text("factory/hall-7/press-12/torque").expect("it is one");
-    let payload = vec![b'x'; payload_bytes];
+    // An xorshift generator does not leave 0.
+    let mut state = (number as u32).wrapping_mul(0x9E37_79B9) | 1;
+    let bytes = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state as u8
+    });
+    let payload: Vec<_> = bytes.take(payload_bytes).collect();
     let mut message = Message::new(topic.as_view(), Properties::default(), &payload);
     message.qos = QoS::AtLeastOnce;
     Arc::new(message)

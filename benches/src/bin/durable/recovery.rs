@@ -54,7 +54,7 @@ fn fill(directory: &Path, sessions: u64) {
         let mut changes: Vec<Change> = Vec::new();
         for number in first..(first + BATCH).min(sessions) {
             changes.extend(session(number));
-            changes.push(put(&client(number), 1, &message(64)));
+            changes.push(put(&client(number), 1, &message(number, 64)));
         }
         let committed = runtime.block_on(store.commit(batch(changes)));
         committed.expect("it is committed");

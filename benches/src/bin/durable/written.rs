@@ -44,7 +44,7 @@ fn measure(dir: &Path, fan_out: u64, lag: u64) {
         let mut changes = Vec::new();
         for seq in first..first + BATCH {
             if seq <= MESSAGES {
-                let message = message(PAYLOAD_BYTES as usize);
+                let message = message(seq, PAYLOAD_BYTES as usize);
                 changes.extend(clients.iter().map(|client| put(client, seq, &message)));
             }
             if (lag + 1..=MESSAGES + lag).contains(&seq) {
