@@ -31,9 +31,10 @@ use crate::{ClientId, Message};
 pub trait SessionStore: Send + Sync + 'static {
     /// Applies all changes of `batch` in their order, or none.
     ///
-    /// `Ok` means that they survive a crash, to the level that the store was opened for. Only
-    /// [`Change::DeleteDelivery`] may be undone by a crash, until a later batch with another change
-    /// is committed: the delivery is then sent once more, which is what deliveries allow for.
+    /// `Ok` means that they survive a crash, to the level that the store was opened for. Only a
+    /// [`Change::DeleteDelivery`] may be undone by a crash that follows soon: the delivery is then
+    /// sent once more, which is what deliveries allow for.
+    ///
     /// Cancel-safe: dropping the future leaves all of the batch or none of it.
     ///
     /// # Errors
