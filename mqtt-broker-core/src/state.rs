@@ -3,6 +3,7 @@
 mod aliases;
 mod connection;
 mod deadlines;
+mod filter_set;
 mod outbound;
 mod retained;
 mod routes;
@@ -14,6 +15,7 @@ pub(crate) use self::aliases::{Alias, AliasesIn, AliasesOut};
 pub use self::connection::ConnectionId;
 pub(crate) use self::connection::{Connecting, Connection, Phase};
 pub(crate) use self::deadlines::{Deadline, Deadlines};
+pub(crate) use self::filter_set::FilterSet;
 pub(crate) use self::outbound::{Outbound, Slot, Stage, Trailing, packet_id};
 pub(crate) use self::retained::{Cursor, Retained};
 pub(crate) use self::routes::{FilterId, Granted, Receiver, Routes};

@@ -261,8 +261,8 @@ impl Engine {
         };
         self.deadlines
             .set(&mut session.due, None, Deadline::Session(id));
-        for filter in session.subscriptions {
-            self.routes.unsubscribe(id, filter);
+        for filter in session.subscriptions.as_slice() {
+            self.routes.unsubscribe(id, *filter);
         }
         if session.stored {
             out.change(Change::DeleteSession {

@@ -39,7 +39,7 @@ impl Engine {
         };
         let outbound = Outbound::resumed(base, next_seq, sent_before);
         let id = self.sessions.insert(client, outbound);
-        let subscriptions: Vec<_> = stored
+        let subscriptions = stored
             .subscriptions
             .iter()
             .map(|(filter, subscription)| {
@@ -51,7 +51,6 @@ impl Engine {
             return;
         };
         session.subscriptions = subscriptions;
-        session.subscriptions.sort_unstable();
         session.stored = true;
         session.expiry_interval = record.expiry_interval;
         session.disconnected = Some(record.disconnected.unwrap_or(now));

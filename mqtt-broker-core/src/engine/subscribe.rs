@@ -9,7 +9,7 @@ use mqtt_codec::{
 
 use super::output::{Output, Release};
 use super::{Engine, send};
-use crate::state::{ConnectionId, Cursor, FilterId, Granted, Replay, SessionId};
+use crate::state::{ConnectionId, Cursor, Granted, Replay, SessionId};
 use crate::store::{Change, SubscriptionRecord};
 use crate::{Instant, Violation};
 
@@ -76,7 +76,7 @@ impl Engine {
         };
         let replaces = || {
             let there = self.routes.find(filter);
-            there.is_some_and(|there| session.subscriptions.binary_search(&there).is_ok())
+            there.is_some_and(|there| session.subscriptions.contains(there))
         };
         if session.subscriptions.len() >= subscriptions_max && !replaces() {
             return ReasonCode::QuotaExceeded;
@@ -87,7 +87,7 @@ impl Engine {
         };
         let granted = Granted::from(record);
         let filter_id = self.routes.subscribe(session_id, filter, granted);
-        let new = insert(&mut session.subscriptions, filter_id);
+        let new = session.subscriptions.insert(filter_id);
         if session.stored {
             let (client, filter) = (session.client.clone(), filter.to_bytes());
             out.change(Change::PutSubscription {
@@ -138,7 +138,7 @@ impl Engine {
                 .find(filter)
                 .filter(|filter| self.routes.unsubscribe(session_id, *filter));
             if let Some(filter_id) = ended {
-                remove(&mut session.subscriptions, filter_id);
+                session.subscriptions.remove(filter_id);
                 session.forget_replay(filter);
                 if session.stored {
                     let (client, filter) = (session.client.clone(), filter.to_bytes());
@@ -176,22 +176,5 @@ impl Engine {
         } else {
             Release::Now
         }
-    }
-}
-
-/// Inserts into a rising list; false if it is there.
-fn insert(filters: &mut Vec<FilterId>, filter: FilterId) -> bool {
-    match filters.binary_search(&filter) {
-        Ok(_) => false,
-        Err(at) => {
-            filters.insert(at, filter);
-            true
-        }
-    }
-}
-
-fn remove(filters: &mut Vec<FilterId>, filter: FilterId) {
-    if let Ok(at) = filters.binary_search(&filter) {
-        filters.remove(at);
     }
 }

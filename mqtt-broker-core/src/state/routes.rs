@@ -266,7 +266,7 @@ impl Routes {
     fn add(&mut self, text: TopicFilter<&[u8]>) -> FilterId {
         let index = self.filters.insert(Filter {
             text: text.to_bytes(),
-            subscribers: Subscribers::new(),
+            subscribers: Subscribers::default(),
             next: None,
             turn: 0,
         });
@@ -343,7 +343,7 @@ impl Routes {
 
 impl FilterId {
     /// Counted from 1, so that an `Option` of it takes no more room.
-    fn of(index: usize) -> Self {
+    pub(super) fn of(index: usize) -> Self {
         // More filters than fit a u32 do not fit memory either.
         Self(NonZeroU32::MIN.saturating_add(index as u32))
     }

@@ -8,8 +8,7 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use super::deadlines::Second;
-use super::routes::FilterId;
-use super::{ConnectionId, Cursor, Granted, Outbound};
+use super::{ConnectionId, Cursor, FilterSet, Granted, Outbound};
 use crate::store::{SessionRecord, WillRecord};
 use crate::{ClientId, Instant};
 
@@ -34,8 +33,7 @@ pub(crate) struct Session {
     pub(crate) disconnected: Option<Instant>,
     /// Where its deadline is.
     pub(crate) due: Option<Second>,
-    /// Rising, so that a client with very many can find one.
-    pub(crate) subscriptions: Vec<FilterId>,
+    pub(crate) subscriptions: FilterSet,
     pub(crate) outbound: Outbound,
     /// QoS 2 messages taken from the client and not yet released, once there has been one.
     received: Option<Box<Received>>,
@@ -168,7 +166,7 @@ impl Sessions {
             connection: None,
             disconnected: None,
             due: None,
-            subscriptions: Vec::new(),
+            subscriptions: FilterSet::None,
             outbound,
             received: None,
             will: None,
@@ -213,6 +211,6 @@ mod tests {
     #[test]
     fn a_session_is_small() {
         let bytes = size_of::<Session>();
-        assert!(bytes <= 176, "{bytes} bytes");
+        assert!(bytes <= 168, "{bytes} bytes");
     }
 }

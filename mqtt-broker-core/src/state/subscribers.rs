@@ -15,31 +15,74 @@ pub(super) struct Subscriber {
     pub(super) granted: Granted,
 }
 
-/// All subscribers of a filter, each session once.
-#[derive(Debug)]
-pub(super) struct Subscribers {
+/// All subscribers of a filter, each session once. One alone, as most are, takes no more room than
+/// itself.
+#[derive(Debug, Default)]
+pub(super) enum Subscribers {
+    #[default]
+    None,
+    One(Subscriber),
+    Many(Box<Many>),
+}
+
+/// Several subscribers of a filter.
+#[derive(Debug, Default)]
+pub(super) struct Many {
     list: Vec<Subscriber>,
     /// Where each session is in a long list: when a fleet that has a filter in common comes or goes,
     /// nobody looks through it for each of its clients.
-    places: Option<Box<Places>>,
+    places: Option<Places>,
 }
 
 type Places = HashMap<SessionId, u32, foldhash::fast::RandomState>;
 
 impl Subscribers {
-    pub(super) fn new() -> Self {
-        Self {
-            list: Vec::with_capacity(1),
-            places: None,
-        }
-    }
-
     pub(super) fn as_slice(&self) -> &[Subscriber] {
-        &self.list
+        match self {
+            Self::None => &[],
+            Self::One(subscriber) => std::slice::from_ref(subscriber),
+            Self::Many(many) => &many.list,
+        }
     }
 
     /// Adds a session, or replaces what it was granted.
     pub(super) fn put(&mut self, subscriber: Subscriber) {
+        match self {
+            Self::None => *self = Self::One(subscriber),
+            Self::One(one) if one.session == subscriber.session => *one = subscriber,
+            Self::One(one) => {
+                let list = vec![*one, subscriber];
+                let places = None;
+                *self = Self::Many(Box::new(Many { list, places }));
+            }
+            Self::Many(many) => many.put(subscriber),
+        }
+    }
+
+    /// Removes a session; false if it is not there.
+    pub(super) fn remove(&mut self, session: SessionId) -> bool {
+        match self {
+            Self::None => false,
+            Self::One(one) => {
+                let there = one.session == session;
+                if there {
+                    *self = Self::None;
+                }
+                there
+            }
+            Self::Many(many) => {
+                let there = many.remove(session);
+                if let [one] = many.list[..] {
+                    *self = Self::One(one);
+                }
+                there
+            }
+        }
+    }
+}
+
+impl Many {
+    fn put(&mut self, subscriber: Subscriber) {
         let place = self.place(subscriber.session);
         if let Some(there) = place.and_then(|at| self.list.get_mut(at)) {
             *there = subscriber;
@@ -52,12 +95,11 @@ impl Subscribers {
             places.insert(subscriber.session, at);
         } else if self.list.len() > SHORT {
             let sessions = self.list.iter().map(|subscriber| subscriber.session);
-            self.places = Some(Box::new(sessions.zip(0..).collect()));
+            self.places = Some(sessions.zip(0..).collect());
         }
     }
 
-    /// Removes a session; false if it is not there.
-    pub(super) fn remove(&mut self, session: SessionId) -> bool {
+    fn remove(&mut self, session: SessionId) -> bool {
         let Some(at) = self.place(session) else {
             return false;
         };
@@ -117,7 +159,7 @@ mod tests {
         fn each_session_is_there_once(
             steps in vec((any::<bool>(), 0..3 * SHORT as u32, any::<bool>()), 0..600),
         ) {
-            let (mut subscribers, mut expected) = (Subscribers::new(), BTreeMap::new());
+            let (mut subscribers, mut expected) = (Subscribers::default(), BTreeMap::new());
             for (put, index, better) in steps {
                 let qos = if better { QoS::AtLeastOnce } else { QoS::AtMostOnce };
                 let subscriber = subscriber(index, qos);
