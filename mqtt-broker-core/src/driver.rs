@@ -18,6 +18,9 @@ use crate::authority::Authority;
 use crate::store::{Batch, SessionStore, StoreError};
 use crate::{Engine, Input, Instant, Limits, Output, Read, Work};
 
+/// Pages read between two commits: when a thousand clients come back at once, acknowledgements are not
+/// to wait for all of their queues.
+const READS_MAX: usize = 32;
 /// Lifetimes that are read from the store at a time.
 const EXPIRING_PAGE: usize = 1000;
 
@@ -242,7 +245,7 @@ impl Shard {
         if out.deadline().is_some_and(|deadline| deadline <= now) {
             engine.handle(now, Input::Deadline, out);
         }
-        let work = (out.take_batch(), out.take_reads());
+        let work = (out.take_batch(), out.take_reads(READS_MAX));
         state.removals_due = None;
         self.finish(state, now);
         Ok(work)

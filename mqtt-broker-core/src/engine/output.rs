@@ -4,6 +4,7 @@
 //! durable yet. Those are held, with all that follows them on the same connection, until
 //! [`Output::committed`] says that the batch they wait for has been committed.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::task::Waker;
@@ -38,7 +39,7 @@ pub struct Output {
     urgent: bool,
     wakers: Vec<Waker>,
     questions: Vec<(ConnectionId, Question)>,
-    reads: Vec<Read>,
+    reads: VecDeque<Read>,
     deadline: Option<Instant>,
     /// What has been counted.
     pub counters: Counters,
@@ -165,9 +166,10 @@ impl Output {
         self.questions.pop()
     }
 
-    /// Takes what is to be read from the store.
-    pub fn take_reads(&mut self) -> Vec<Read> {
-        std::mem::take(&mut self.reads)
+    /// Takes what is to be read from the store next, at most `limit` of it.
+    pub fn take_reads(&mut self, limit: usize) -> Vec<Read> {
+        let count = limit.min(self.reads.len());
+        self.reads.drain(..count).collect()
     }
 
     /// What there is to do with the store.
@@ -214,7 +216,7 @@ impl Output {
     }
 
     pub(crate) fn read(&mut self, read: Read) {
-        self.reads.push(read);
+        self.reads.push_back(read);
     }
 
     /// Sends what `write` writes. On one connection, nothing overtakes what was sent before.

@@ -386,3 +386,47 @@ async fn removals_hold_up_nobody() {
     assert_eq!(store.asked(), [1]);
     a.expect("PUBCOMP id9").await;
 }
+
+/// When a fleet comes back, and its queues are read, acknowledgements do not wait for all of that.
+#[tokio::test]
+async fn commits_have_their_turn_between_reads() {
+    const CLIENTS: usize = 200;
+    let store = GateStore::shut();
+    store.open();
+    let net = Net::on(store.clone()).await;
+    for number in 0..CLIENTS {
+        let mut client = net.connect(&format!("c{number}"), v5().stays()).await;
+        client.subscribe("t", Q1).await;
+    }
+    net.broker.shutdown(Duration::ZERO).await.unwrap();
+    let net = Net::on(store.clone()).await;
+    let mut publisher = net.connect("publisher", v5().stays()).await;
+    publisher.publish(post("t", "x").qos(Q1)).await;
+    publisher.expect("PUBACK id1").await;
+    rest().await;
+    store.reads_before();
+
+    // All are back with one commit, and their queues are to be read.
+    store.shut_again();
+    let mut clients = Vec::new();
+    for number in 0..CLIENTS {
+        let mut client = net.open(&format!("c{number}"));
+        client.hello(&v5().stays()).await;
+        clients.push(client);
+    }
+    rest().await;
+    store.open();
+    publisher.publish(post("t", "y").qos(Q1)).await;
+    publisher.expect("PUBACK id2").await;
+    for client in &mut clients {
+        client.expect("CONNACK Success present").await;
+        client.expect("PUBLISH t x q1 id1").await;
+    }
+    let reads = store.reads_before();
+    let most = reads.windows(2).map(|pair| pair[1] - pair[0]).max();
+    assert!(most.is_some_and(|most| most <= 32), "{reads:?}");
+    assert!(
+        reads.iter().any(|count| (1..CLIENTS).contains(count)),
+        "{reads:?}"
+    );
+}

@@ -1,5 +1,6 @@
 //! Stores that wait until a test lets them go on, or that fail.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -15,6 +16,9 @@ pub(crate) struct GateStore {
     allowed: Semaphore,
     /// How many changes each commit had that was asked for.
     asked: Mutex<Vec<usize>>,
+    /// How many pages of deliveries had been read when each of these was asked for.
+    read: Mutex<Vec<usize>>,
+    reads: AtomicUsize,
 }
 
 impl GateStore {
@@ -24,6 +28,8 @@ impl GateStore {
             inner: MemoryStore::default(),
             allowed: Semaphore::new(0),
             asked: Mutex::default(),
+            read: Mutex::default(),
+            reads: AtomicUsize::new(0),
         })
     }
 
@@ -47,6 +53,11 @@ impl GateStore {
         self.allowed.close();
     }
 
+    /// How many pages of deliveries have been read before each of these commits, since the last call.
+    pub(crate) fn reads_before(&self) -> Vec<usize> {
+        std::mem::take(&mut *self.read.lock().unwrap())
+    }
+
     /// How many changes each commit had that was asked for since the last call.
     pub(crate) fn asked(&self) -> Vec<usize> {
         std::mem::take(&mut *self.asked.lock().unwrap())
@@ -57,6 +68,8 @@ impl GateStore {
 impl SessionStore for GateStore {
     async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
         self.asked.lock().unwrap().push(batch.changes.len());
+        let reads = self.reads.load(Ordering::Relaxed);
+        self.read.lock().unwrap().push(reads);
         match self.allowed.acquire().await {
             Ok(permit) => permit.forget(),
             Err(_) => return Err(StoreError::failed("it was told to fail")),
@@ -78,6 +91,9 @@ impl SessionStore for GateStore {
         after: Option<u64>,
         limit: usize,
     ) -> Result<Vec<(u64, Delivery)>, StoreError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        // A disk takes its time, and others have theirs.
+        tokio::task::yield_now().await;
         self.inner.deliveries(client, after, limit).await
     }
 

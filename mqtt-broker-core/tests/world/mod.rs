@@ -394,7 +394,7 @@ impl World {
         if self.committing.is_some() || !self.loaded.is_empty() || self.dead {
             return false;
         }
-        let reads = self.out.take_reads();
+        let reads = self.out.take_reads(usize::MAX);
         match self.out.take_batch() {
             None if reads.is_empty() => return false,
             Some(batch) => self.committing = Some((batch, reads)),
