@@ -10,7 +10,8 @@ cd "$here/.."
 
 # libclang_found: true if the library that the bindings are made with is where they look for it.
 libclang_found() {
-  [ -n "${LIBCLANG_PATH:-}" ] || have llvm-config ||
+  # The developer tools of macOS have both a compiler and libclang.
+  [ "$(uname)" = Darwin ] || [ -n "${LIBCLANG_PATH:-}" ] || have llvm-config ||
     ls /usr/lib/llvm*/lib/libclang*.so* /usr/lib/*/libclang*.so* /usr/lib*/libclang*.so* >/dev/null 2>&1
 }
 

@@ -1,6 +1,6 @@
 //! The directory of a database: made, locked, and not taken from others.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
@@ -55,7 +55,8 @@ pub(crate) fn prepare(directory: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Makes the directory, and those above it, so that they survive the loss of power.
+/// Makes the directory, and those above it, so that they survive the loss of power. It is for its
+/// owner alone: there will be messages in it.
 fn make(directory: &Path) -> Result<(), OpenError> {
     // One that is a file fails where something is made in it.
     if directory.as_os_str().is_empty() || directory.exists() {
@@ -68,7 +69,12 @@ fn make(directory: &Path) -> Result<(), OpenError> {
     } else {
         parent
     };
-    let made = std::fs::create_dir(directory).and_then(|()| File::open(here)?.sync_all());
+    let mut made = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut made, 0o700);
+    let made = made
+        .create(directory)
+        .and_then(|()| File::open(here)?.sync_all());
     made.map_err(|cause| OpenError::Io {
         path: directory.to_owned(),
         cause,

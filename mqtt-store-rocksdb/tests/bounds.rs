@@ -1,4 +1,4 @@
-//! What a store takes of disk and memory has bounds.
+//! What a store takes of disk and memory has bounds, and so has who may look at it.
 
 #![allow(
     clippy::unwrap_used,
@@ -137,4 +137,16 @@ async fn what_is_deleted_leaves_the_disk() {
         );
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// There are messages of others in it.
+#[cfg(unix)]
+#[test]
+fn a_directory_that_is_made_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = Directory::new("owner");
+    let path = directory.path().join("state/sessions");
+    drop(RocksStore::open(&path, &Options::default()).unwrap());
+    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
 }

@@ -14,7 +14,7 @@ pub(super) fn keep_alive_time(keep_alive: u16) -> Duration {
     Duration::from_millis(u64::from(keep_alive) * 1500)
 }
 
-/// When to look for stored deliveries whose lifetime is over. They are looked for now and then: those
+/// When to look for stored deliveries whose lifetime is over. They are looked for once in a while: those
 /// of a session that is there are dropped when their turn comes.
 #[derive(Debug, Default)]
 pub(super) struct Lifetimes {
