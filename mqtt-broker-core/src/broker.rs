@@ -252,6 +252,24 @@ impl Broker {
             .unwrap_or(0)
     }
 
+    /// How many sessions there are, connected or not.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.inner
+            .shard
+            .with(|engine, _, _| engine.sessions())
+            .unwrap_or(0)
+    }
+
+    /// How many retained messages there are.
+    #[must_use]
+    pub fn retained(&self) -> usize {
+        self.inner
+            .shard
+            .with(|engine, _, _| engine.retained())
+            .unwrap_or(0)
+    }
+
     /// What has been counted since the start.
     #[must_use]
     pub fn counters(&self) -> Counters {

@@ -84,6 +84,10 @@ async fn run(arguments: &Arguments) -> Result<(), String> {
         .build()
         .await
         .map_err(|cause| cause.to_string())?;
+    let (sessions, retained) = (broker.sessions(), broker.retained());
+    if sessions + retained > 0 {
+        info!("restored, sessions: {sessions}, retained messages: {retained}");
+    }
     for listener in listen::listen_all(bound)? {
         tokio::spawn(serve(broker.clone(), listener));
     }

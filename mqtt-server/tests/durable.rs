@@ -175,6 +175,9 @@ fn a_session_goes_on_after_any_end() {
             assert!(server.wait(2 * SOON).success());
         }
         server = start(&data);
+        let restored = "restored, sessions: 1, retained messages: 0";
+        let said = server.lines.iter().any(|line| line.contains(restored));
+        assert!(said, "{:#?}", server.lines);
         reader = Peer::persistent(server.address(), "reader", true);
         let packet = reader.packet();
         let Packet::Publish(publish) = packet else {
