@@ -36,7 +36,9 @@ pub struct Limits {
     /// Bytes of messages that wait in memory for one session. Default 256 MiB. What comes on top is
     /// treated as by `queue_messages_max`.
     pub queue_bytes_max: usize,
-    /// Deliveries of a stored session that are read from the store at a time. Default 256.
+    /// Deliveries of a stored session that are read from the store at a time. Default 256. While so
+    /// many wait in memory, or as many bytes as may wait in an outbox, what comes goes to the store
+    /// alone.
     pub queue_page: usize,
     /// Milliseconds between two looks for messages whose lifetime ended while their session was away.
     /// Default 60,000: until then they take room on the disk, and nobody gets them any more.

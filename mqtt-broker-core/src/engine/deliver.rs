@@ -192,9 +192,11 @@ impl NewDelivery<'_, '_> {
         let seq = session.outbound.next_seq();
         if session.stored {
             self.store(session, seq);
+            let outbound = &session.outbound;
             let here = session.connection.is_some()
-                && !session.outbound.has_more_stored()
-                && session.outbound.waiting_here() < self.limits.queue_page;
+                && !outbound.has_more_stored()
+                && outbound.waiting_here() < self.limits.queue_page
+                && outbound.waiting_bytes() < self.limits.outbox_bytes_max;
             if !here {
                 session.outbound.push_stored();
                 return;

@@ -45,7 +45,7 @@ impl Engine {
 
     /// Asks the store for more, if it has more and memory has run low.
     pub(super) fn load_more(&mut self, id: SessionId, out: &mut Output) {
-        let limit = self.limits().queue_page;
+        let (limit, bytes_max) = (self.limits().queue_page, self.limits().outbox_bytes_max);
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
@@ -53,7 +53,7 @@ impl Engine {
             return;
         };
         let outbound = &mut session.outbound;
-        let low = outbound.waiting_here() <= limit / 2;
+        let low = outbound.waiting_here() <= limit / 2 && outbound.waiting_bytes() <= bytes_max / 2;
         if low && outbound.has_more_stored() && outbound.start_loading() {
             out.read(Read::Deliveries(Load {
                 session: id,

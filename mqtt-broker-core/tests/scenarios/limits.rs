@@ -344,6 +344,30 @@ fn a_queue_in_memory_is_limited_in_bytes() {
     assert_eq!(world.clients[0].deliveries.len(), first + 10);
 }
 
+/// What a stored session cannot take yet waits in the store, where there is room for it.
+#[test]
+fn large_messages_of_a_stored_session_wait_in_the_store() {
+    let mut world = World::with(Limits {
+        outbox_bytes_max: 1000,
+        queue_bytes_max: 2000,
+        ..Limits::default()
+    });
+    world
+        .connect("a", v5().stays().receive_maximum(1))
+        .subscribe("t", Q1)
+        .keeps_acks();
+    world.connect("b", v5());
+    for _ in 0..20 {
+        world.publish("b", post("t", vec![b'x'; 700]).qos(Q1));
+    }
+    assert_eq!(world.out.counters.dropped_queue_full, 0);
+    world.client("a").acknowledges();
+    let expected: Vec<_> = (1..=20)
+        .map(|id| format!("PUBLISH t (700 bytes) q1 id{id}"))
+        .collect();
+    assert_eq!(world.received("a"), expected);
+}
+
 /// A client that does not read costs the others nothing, and itself only what waits.
 #[test]
 fn a_slow_reader_stalls_nobody() {
