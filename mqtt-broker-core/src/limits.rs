@@ -56,7 +56,8 @@ pub struct Limits {
     pub topic_aliases_out_max: u16,
     /// Topics whose routes are remembered. Default 8,192.
     pub routes_cached_max: usize,
-    /// Bytes of packets that wait for a commit before the broker stops reading. Default 64 MiB.
+    /// Bytes of packets and messages that wait for a commit before the broker stops reading. Default
+    /// 64 MiB. As much may be under way to the store besides.
     pub held_bytes_max: usize,
     /// Changes that wait for a commit before the broker stops reading. Default 100,000.
     pub batch_changes_max: usize,

@@ -35,6 +35,8 @@ pub struct Output {
     in_flight: Held,
     /// Held until the batch that gathers is committed.
     gathering: Held,
+    /// Bytes of the messages in the batch that gathers.
+    batch_bytes: usize,
     /// True if the batch that gathers is more than removals that nobody waits for.
     urgent: bool,
     wakers: Vec<Waker>,
@@ -115,6 +117,7 @@ impl Output {
         );
         self.taken += 1;
         self.urgent = false;
+        self.batch_bytes = 0;
         std::mem::swap(&mut self.in_flight, &mut self.gathering);
         Some(std::mem::take(&mut self.batch))
     }
@@ -142,6 +145,7 @@ impl Output {
     /// for it are closed, also those that the engine has forgotten already.
     pub(crate) fn abandon(&mut self) {
         self.batch.changes.clear();
+        self.batch_bytes = 0;
         self.reads.clear();
         for held in [&mut self.in_flight, &mut self.gathering] {
             for packet in held.packets.drain(..) {
@@ -190,10 +194,10 @@ impl Output {
         self.batch.changes.len()
     }
 
-    /// Bytes of the packets that wait for a commit.
+    /// Bytes that wait for a commit: packets, and messages that are yet to be taken.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
-        self.in_flight.bytes.len() + self.gathering.bytes.len()
+        self.in_flight.bytes.len() + self.gathering.bytes.len() + self.batch_bytes
     }
 
     /// When [`Input::Deadline`](super::Input::Deadline) is due.
@@ -208,7 +212,18 @@ impl Output {
 
     pub(crate) fn change(&mut self, change: Change) {
         self.urgent |= !matches!(change, Change::DeleteDelivery { .. });
+        self.batch_bytes += self.new_bytes(&change);
         self.batch.changes.push(change);
+    }
+
+    /// Bytes of a change's message, unless the change before it has the same one.
+    fn new_bytes(&self, change: &Change) -> usize {
+        let before = self.batch.changes.last().and_then(Change::message);
+        match change.message() {
+            Some(message) if before.is_some_and(|before| Arc::ptr_eq(before, message)) => 0,
+            Some(message) => message.len(),
+            None => 0,
+        }
     }
 
     pub(crate) fn ask(&mut self, connection: ConnectionId, question: Question) {

@@ -86,6 +86,25 @@ pub enum Change {
     DeleteRetained { topic: TopicName },
 }
 
+impl Change {
+    /// The message that is put: nothing else of a change is large.
+    pub(crate) fn message(&self) -> Option<&Arc<Message>> {
+        match self {
+            Self::PutDelivery { delivery, .. } => Some(&delivery.message),
+            Self::PutRetained { message } => Some(message),
+            Self::PutSession { record, .. } => record.will.as_ref().map(|will| &will.message),
+            Self::DeleteSession { .. }
+            | Self::PutSubscription { .. }
+            | Self::DeleteSubscription { .. }
+            | Self::ReleaseDelivery { .. }
+            | Self::DeleteDelivery { .. }
+            | Self::PutReceived { .. }
+            | Self::DeleteReceived { .. }
+            | Self::DeleteRetained { .. } => None,
+        }
+    }
+}
+
 /// What is kept of a session itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SessionRecord {

@@ -430,3 +430,43 @@ async fn commits_have_their_turn_between_reads() {
         "{reads:?}"
     );
 }
+
+/// Large messages fill memory sooner than many changes do: behind a commit that takes its time, they
+/// are counted by their bytes.
+#[tokio::test]
+async fn reading_stops_while_too_many_bytes_wait_for_a_commit() {
+    const BYTES: usize = 10_000;
+    let store = GateStore::shut();
+    store.open();
+    let limits = Limits {
+        held_bytes_max: 20 * BYTES,
+        ..Limits::default()
+    };
+    let builder = Broker::builder(store.clone());
+    let net = Net::of(builder.limits(limits)).await;
+    for number in 0..10 {
+        let name = format!("keeper {number}");
+        let mut keeper = net.connect(&name, v5().stays()).await;
+        keeper.subscribe("t", Q1).await;
+        keeper.goodbye().await;
+        keeper.expect("CLOSED").await;
+    }
+    let mut publisher = net.open_narrow("publisher", BYTES);
+    publisher.hello(&v5()).await;
+    publisher.expect("CONNACK Success").await;
+
+    store.shut_again();
+    let before = net.broker.counters().messages_received;
+    let publishing = tokio::spawn(async move {
+        let posts = (0..500).map(|_| post("t", vec![b'x'; BYTES]).qos(Q1));
+        publisher.publish_all(posts.collect(), 500).await;
+    });
+    rest().await;
+    let read = net.broker.counters().messages_received - before;
+    // A message counts once, however many sessions it is for. One batch is under way, one gathers.
+    assert!((15..=50).contains(&read), "{read}");
+    store.open();
+    publishing.await.unwrap();
+    let read = net.broker.counters().messages_received - before;
+    assert_eq!(read, 500);
+}
