@@ -238,8 +238,13 @@ impl Engine {
             return self.end_session(now, id, out);
         }
         session.outbound.disconnect();
+        let queued = session.outbound.waiting() > 0;
         put_session(session, out);
         self.watch_session(id);
+        if queued {
+            // Lifetimes may have ended while the session was there, and its queue was left alone.
+            self.note_expiry(now);
+        }
     }
 
     /// Publishes the will now, or when its delay is over or the session ends. `[MQTT-3.1.2-8]`

@@ -50,6 +50,26 @@ fn what_has_expired_leaves_the_store_while_its_session_is_away() {
     );
 }
 
+/// Whoever was there when it was looked, and leaves its queue behind, is looked at again.
+#[test]
+fn what_expired_while_its_session_was_there_leaves_the_store_too() {
+    let mut world = World::new();
+    world
+        .connect("a", v5().stays().receive_maximum(1))
+        .subscribe("t", Q2)
+        .keeps_acks();
+    world.connect("b", v5());
+    world.publish("b", post("t", "1").qos(Q1));
+    for text in ["2", "3"] {
+        world.publish("b", post("t", text).qos(Q1).expiry(5));
+    }
+    world.advance_secs(200);
+    assert_eq!(stored(&world, "a"), 3);
+    world.client("a").lose();
+    world.advance_secs(61);
+    assert_eq!(stored(&world, "a"), 1);
+}
+
 /// What has expired makes room, wherever in the queue it was.
 #[test]
 fn what_has_expired_makes_room() {
