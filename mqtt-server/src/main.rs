@@ -9,6 +9,7 @@ mod store;
 #[cfg(feature = "rocksdb")]
 mod store_command;
 mod store_file;
+mod walk;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

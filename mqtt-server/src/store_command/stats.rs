@@ -1,14 +1,14 @@
 //! How much there is in a store.
 
 use std::fmt;
+use std::sync::Arc;
 
-use mqtt_broker_core::ClientId;
-use mqtt_broker_core::store::{SessionStore, StoreError, StoredSession};
+use mqtt_broker_core::store::{Delivery, StoreError, StoredSession};
+use mqtt_broker_core::{ClientId, Message};
 use mqtt_store_rocksdb::RocksStore;
 use serde::Serialize;
 
-/// Sessions, deliveries or retained messages that are in memory at a time.
-const PAGE: usize = 64;
+use crate::walk::{Visitor, walk};
 
 /// What is in a store. The names are those of the JSON form.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
@@ -27,6 +27,9 @@ pub(super) struct Stats {
     deliveries_bytes: u64,
     /// The session with the most deliveries.
     longest_queue: Option<Queue>,
+    /// The session that was seen last.
+    #[serde(skip)]
+    queue: Option<Queue>,
     retained: u64,
     retained_bytes: u64,
     /// Rows that could not be read, now or earlier.
@@ -59,8 +62,8 @@ impl Stats {
     /// [`StoreError`] if it cannot be read.
     pub(super) async fn of(store: &RocksStore) -> Result<Self, StoreError> {
         let mut stats = Self::default();
-        stats.add_sessions(store).await?;
-        stats.add_retained(store).await?;
+        walk(store, &mut stats).await?;
+        stats.end_queue();
         let set_aside = store.set_aside().await?;
         stats.set_aside = set_aside.now + set_aside.earlier;
         let usage = store.usage().await?;
@@ -76,35 +79,26 @@ impl Stats {
         Ok(stats)
     }
 
-    async fn add_sessions(&mut self, store: &dyn SessionStore) -> Result<(), StoreError> {
-        let mut after: Option<ClientId> = None;
-        loop {
-            let page = store.sessions(after.as_ref(), PAGE).await?;
-            let Some((last, _)) = page.last() else {
-                return Ok(());
-            };
-            after = Some(last.clone());
-            for (client, session) in &page {
-                self.add_session(session);
-                self.add_deliveries(client, store).await?;
-            }
+    /// The queue of the session that was seen last is complete.
+    fn end_queue(&mut self) {
+        let queue = self.queue.take();
+        let longest = self.longest_queue.as_ref();
+        let longest = longest.map_or(0, |queue| queue.deliveries);
+        if let Some(queue) = queue.filter(|queue| queue.deliveries > longest) {
+            self.longest_queue = Some(queue);
         }
     }
+}
 
-    async fn add_retained(&mut self, store: &dyn SessionStore) -> Result<(), StoreError> {
-        let mut after = None;
-        loop {
-            let page = store.retained(after.as_ref(), PAGE).await?;
-            let Some(last) = page.last() else {
-                return Ok(());
-            };
-            after = Some(last.topic());
-            self.retained += page.len() as u64;
-            self.retained_bytes += page.iter().map(|message| message.len() as u64).sum::<u64>();
-        }
-    }
+impl Visitor for Stats {
+    type Error = StoreError;
 
-    fn add_session(&mut self, session: &StoredSession) {
+    fn session(&mut self, client: &ClientId, session: StoredSession) -> Result<(), StoreError> {
+        self.end_queue();
+        self.queue = Some(Queue {
+            client: client.as_str().to_owned(),
+            deliveries: 0,
+        });
         self.sessions += 1;
         self.sessions_connected += u64::from(session.record.disconnected.is_none());
         self.subscriptions += session.subscriptions.len() as u64;
@@ -112,36 +106,22 @@ impl Stats {
         let shared = filters.filter(|filter| filter.share_name().is_some());
         self.subscriptions_shared += shared.count() as u64;
         self.received += session.received.len() as u64;
+        Ok(())
     }
 
-    async fn add_deliveries(
-        &mut self,
-        client: &ClientId,
-        store: &dyn SessionStore,
-    ) -> Result<(), StoreError> {
-        let (mut after, mut count) = (None, 0);
-        loop {
-            let page = store.deliveries(client, after, PAGE).await?;
-            let Some((last, _)) = page.last() else { break };
-            after = Some(*last);
-            count += page.len() as u64;
-            for (_, delivery) in &page {
-                self.deliveries_released += u64::from(delivery.released);
-                self.deliveries_bytes += delivery.message.len() as u64;
-            }
+    fn delivery(&mut self, _: &ClientId, _: u64, delivery: Delivery) -> Result<(), StoreError> {
+        self.deliveries += 1;
+        self.deliveries_released += u64::from(delivery.released);
+        self.deliveries_bytes += delivery.message.len() as u64;
+        if let Some(queue) = &mut self.queue {
+            queue.deliveries += 1;
         }
-        self.deliveries += count;
-        if count
-            > self
-                .longest_queue
-                .as_ref()
-                .map_or(0, |queue| queue.deliveries)
-        {
-            self.longest_queue = Some(Queue {
-                client: client.as_str().to_owned(),
-                deliveries: count,
-            });
-        }
+        Ok(())
+    }
+
+    fn retained(&mut self, message: Arc<Message>) -> Result<(), StoreError> {
+        self.retained += 1;
+        self.retained_bytes += message.len() as u64;
         Ok(())
     }
 }

@@ -1,16 +1,15 @@
 //! From a store to lines.
 
 use std::io::Write;
+use std::sync::Arc;
 
-use mqtt_broker_core::ClientId;
-use mqtt_broker_core::store::{SessionStore, StoredSession};
+use mqtt_broker_core::store::{Delivery, SessionStore, StoredSession};
+use mqtt_broker_core::{ClientId, Message};
 use serde::Serialize;
 
 use super::form::Record;
 use super::{Counts, ExportError, FORMAT, Header, VERSION};
-
-/// Sessions, deliveries or retained messages that are in memory at a time.
-const PAGE: usize = 64;
+use crate::walk::{Visitor, walk};
 
 /// Writes all that is in `store` to `out`, which should have a buffer, and flushes it.
 ///
@@ -30,8 +29,7 @@ pub(crate) async fn export(
     let format = FORMAT.to_owned();
     let version = VERSION;
     writer.line(&Header { format, version })?;
-    writer.sessions(store).await?;
-    writer.retained(store).await?;
+    walk(store, &mut writer).await?;
     writer.line(&Record::End(writer.counts))?;
     writer.out.flush()?;
     Ok(writer.counts)
@@ -42,21 +40,8 @@ struct Writer<W> {
     counts: Counts,
 }
 
-impl<W: Write> Writer<W> {
-    async fn sessions(&mut self, store: &dyn SessionStore) -> Result<(), ExportError> {
-        let mut after: Option<ClientId> = None;
-        loop {
-            let page = store.sessions(after.as_ref(), PAGE).await?;
-            let Some((last, _)) = page.last() else {
-                return Ok(());
-            };
-            after = Some(last.clone());
-            for (client, session) in page {
-                self.session(&client, session)?;
-                self.deliveries(&client, store).await?;
-            }
-        }
-    }
+impl<W: Write> Visitor for Writer<W> {
+    type Error = ExportError;
 
     fn session(&mut self, client: &ClientId, session: StoredSession) -> Result<(), ExportError> {
         self.line(&Record::session(client, session.record))?;
@@ -72,40 +57,23 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    async fn deliveries(
+    fn delivery(
         &mut self,
         client: &ClientId,
-        store: &dyn SessionStore,
+        seq: u64,
+        delivery: Delivery,
     ) -> Result<(), ExportError> {
-        let mut after = None;
-        loop {
-            let page = store.deliveries(client, after, PAGE).await?;
-            let Some((last, _)) = page.last() else {
-                return Ok(());
-            };
-            after = Some(*last);
-            for (seq, delivery) in page {
-                self.line(&Record::delivery(client, seq, delivery))?;
-                self.counts.deliveries += 1;
-            }
-        }
+        self.counts.deliveries += 1;
+        self.line(&Record::delivery(client, seq, delivery))
     }
 
-    async fn retained(&mut self, store: &dyn SessionStore) -> Result<(), ExportError> {
-        let mut after = None;
-        loop {
-            let page = store.retained(after.as_ref(), PAGE).await?;
-            let Some(last) = page.last() else {
-                return Ok(());
-            };
-            after = Some(last.topic());
-            for message in page {
-                self.line(&Record::Retained(message))?;
-                self.counts.retained += 1;
-            }
-        }
+    fn retained(&mut self, message: Arc<Message>) -> Result<(), ExportError> {
+        self.counts.retained += 1;
+        self.line(&Record::Retained(message))
     }
+}
 
+impl<W: Write> Writer<W> {
     fn line(&mut self, line: &impl Serialize) -> Result<(), ExportError> {
         serde_json::to_writer(&mut self.out, line).map_err(|error| {
             if error.is_io() {
