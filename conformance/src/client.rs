@@ -1,0 +1,337 @@
+//! One connection to the broker: it sends any bytes, and looks closely at what comes back.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use crate::Version;
+use crate::notation::{Notation, read_variable_byte_integer};
+use crate::packet::{Kind, Packet, hex};
+
+/// How long a broker may take for anything that it has to do at once.
+const SOON: Duration = Duration::from_secs(8);
+
+/// How long nothing has to come for a test to believe that nothing will.
+const SILENCE: Duration = Duration::from_millis(100);
+
+/// A connection to the broker.
+pub(crate) struct Client {
+    stream: TcpStream,
+    version: Version,
+    /// What stands for `~` in the notation.
+    name: String,
+    reasons: Reasons,
+    received: Vec<u8>,
+}
+
+/// Whether a broker of 5.0 has to say why it closes a connection. The standard lets it keep silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reasons {
+    /// It has to, and with the reason code expected.
+    Required,
+    /// It may close without a word; what it says must be right.
+    Optional,
+}
+
+/// What comes next from the broker.
+enum Next {
+    Packet(Packet),
+    Closed,
+    Nothing,
+}
+
+impl Client {
+    /// A connection on which nothing has been said.
+    pub(crate) fn open(
+        address: SocketAddr,
+        version: Version,
+        name: &str,
+        reasons: Reasons,
+    ) -> Self {
+        let stream = TcpStream::connect_timeout(&address, SOON).expect("the broker listens");
+        stream.set_nodelay(true).expect("an open socket");
+        Self {
+            stream,
+            version,
+            name: name.to_owned(),
+            reasons,
+            received: Vec::new(),
+        }
+    }
+
+    /// Sends bytes in the [notation](crate::notation).
+    #[track_caller]
+    pub(crate) fn send(&mut self, notation: &str) {
+        let bytes = Notation::read(notation, self.version, &self.name).bytes();
+        self.send_bytes(&bytes);
+    }
+
+    /// Sends any bytes. That the broker may have closed is seen when something is expected of it.
+    pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes);
+    }
+
+    /// The next packet, which has to come soon.
+    #[track_caller]
+    pub(crate) fn packet(&mut self) -> Packet {
+        match self.next(SOON) {
+            Next::Packet(packet) => packet,
+            Next::Closed => panic!("the connection was closed; a packet was expected"),
+            Next::Nothing => panic!("nothing came; a packet was expected"),
+        }
+    }
+
+    /// The next packet, which has to be of this type.
+    #[track_caller]
+    pub(crate) fn packet_of(&mut self, kind: Kind) -> Packet {
+        let packet = self.packet();
+        assert!(packet.kind == kind, "{packet:?} instead of a {kind:?}");
+        packet
+    }
+
+    /// The next packet, which has to be as described in the notation.
+    #[track_caller]
+    pub(crate) fn expect(&mut self, notation: &str) -> Packet {
+        let packet = self.packet();
+        assert!(
+            packet.is(notation, &self.name),
+            "{packet:?} instead of {notation}"
+        );
+        packet
+    }
+
+    /// The next packet is a PUBLISH on this topic with this payload. Returns it, for a closer look.
+    #[track_caller]
+    pub(crate) fn message(&mut self, topic: &str, payload: &str) -> Packet {
+        let packet = self.packet_of(Kind::Publish);
+        let topic = topic.replace('~', &self.name);
+        let got = (
+            packet.topic.as_str(),
+            String::from_utf8_lossy(&packet.payload),
+        );
+        assert!(
+            got.0 == topic && got.1 == payload,
+            "{got:?} instead of the message {payload:?} on {topic:?}"
+        );
+        packet
+    }
+
+    /// A PINGREQ is answered, and besides nothing comes.
+    #[track_caller]
+    pub(crate) fn quiet(&mut self) {
+        self.pinged();
+        match self.next(SILENCE) {
+            Next::Nothing => {}
+            Next::Packet(packet) => panic!("{packet:?} though nothing was expected"),
+            Next::Closed => panic!("the connection was closed"),
+        }
+    }
+
+    /// A PINGREQ is answered before anything else comes: all that was sent before it has been handled.
+    #[track_caller]
+    pub(crate) fn pinged(&mut self) {
+        self.send("c000");
+        self.expect("d000");
+    }
+
+    /// Subscribes, and waits for the SUBACK, which has to grant it. `options` are the last byte of
+    /// the SUBSCRIBE: in 3.x the QoS.
+    #[track_caller]
+    pub(crate) fn subscribe(&mut self, filter: &str, options: u8) {
+        self.send(&format!(r#"82 <7FFF {{}} "{filter}" {options:02x}>"#));
+        let granted = options & 3;
+        self.expect(&format!("90 <7FFF {{..}} {granted:02x}>"));
+    }
+
+    /// Publishes, and waits until the broker has taken the message, at QoS 0 for a PINGRESP.
+    #[track_caller]
+    pub(crate) fn publish(&mut self, topic: &str, qos: u8, payload: &str) {
+        self.publish_with(topic, qos << 1, "", payload);
+    }
+
+    /// The same with RETAIN.
+    #[track_caller]
+    pub(crate) fn retain(&mut self, topic: &str, qos: u8, payload: &str) {
+        self.publish_with(topic, qos << 1 | 1, "", payload);
+    }
+
+    /// The same with these flags and properties.
+    #[track_caller]
+    pub(crate) fn publish_with(&mut self, topic: &str, flags: u8, properties: &str, payload: &str) {
+        let first = 0x30 | flags;
+        let qos = flags >> 1 & 3;
+        let id = if qos == 0 { "" } else { "7FFE" };
+        self.send(&format!(
+            r#"{first:02x} <"{topic}" {id} {{{properties}}} '{payload}'>"#
+        ));
+        match qos {
+            0 => self.pinged(),
+            1 => drop(self.expect("40 <7FFE ..>")),
+            _ => {
+                self.expect("50 <7FFE ..>");
+                self.send("62 <7FFE>");
+                self.expect("70 <7FFE ..>");
+            }
+        }
+    }
+
+    /// Answers a PUBLISH as its QoS demands, to the end of the handshake.
+    #[track_caller]
+    pub(crate) fn acknowledge(&mut self, message: &Packet) {
+        match message.qos() {
+            0 => {}
+            1 => self.send(&format!("40 <{:04x}>", message.id())),
+            _ => {
+                let id = message.id();
+                self.send(&format!("50 <{id:04x}>"));
+                self.expect(&format!("62 <{id:04x} ..>"));
+                self.send(&format!("70 <{id:04x}>"));
+            }
+        }
+    }
+
+    /// The broker ends the connection for what was sent: with a DISCONNECT of one of these reason
+    /// codes in 5.0, and without a word in 3.x. Nothing else comes before.
+    #[track_caller]
+    pub(crate) fn refused(&mut self, reasons: impl Into<Codes>) {
+        let codes = reasons.into().0;
+        match self.next(SOON) {
+            Next::Closed if self.version != Version::V5 => {}
+            Next::Closed if self.reasons == Reasons::Optional => {}
+            Next::Closed => panic!("closed without a DISCONNECT; {codes:02x?} was expected"),
+            Next::Nothing => panic!("the connection is still open"),
+            Next::Packet(packet) => {
+                let right = packet.kind == Kind::Disconnect && codes.contains(&packet.reason());
+                assert!(right, "{packet:?} instead of a DISCONNECT {codes:02x?}");
+                self.closed();
+            }
+        }
+    }
+
+    /// The broker does not take the CONNECT: a CONNACK with one of these reason codes in 5.0, with
+    /// one of those return codes in 3.x (none: it closes without a word), then the end.
+    #[track_caller]
+    pub(crate) fn turned_away(&mut self, reasons: impl Into<Codes>, returns: impl Into<Codes>) {
+        let codes = match self.version {
+            Version::V5 => reasons.into().0,
+            Version::V3_1 | Version::V3_1_1 => returns.into().0,
+        };
+        match self.next(SOON) {
+            Next::Closed if codes.is_empty() || self.reasons == Reasons::Optional => {}
+            Next::Closed => panic!("closed without a CONNACK; {codes:02x?} was expected"),
+            Next::Nothing => panic!("the connection is still open"),
+            Next::Packet(packet) => {
+                let right = packet.kind == Kind::ConnAck && codes.contains(&packet.reason());
+                assert!(right, "{packet:?} instead of a CONNACK {codes:02x?}");
+                self.closed();
+            }
+        }
+    }
+
+    /// The broker closes the connection soon, and nothing comes before.
+    #[track_caller]
+    pub(crate) fn closed(&mut self) {
+        match self.next(SOON) {
+            Next::Closed => {}
+            Next::Packet(packet) => panic!("{packet:?} instead of the end of the connection"),
+            Next::Nothing => panic!("the connection is still open"),
+        }
+    }
+
+    /// Leaves with a DISCONNECT, and waits until the broker has closed.
+    #[track_caller]
+    pub(crate) fn disconnect(mut self) {
+        self.send("e000");
+        let _ = self.stream.shutdown(Shutdown::Write);
+        self.ended();
+    }
+
+    /// Vanishes without a DISCONNECT, and waits until the broker has noticed.
+    #[track_caller]
+    pub(crate) fn vanish(mut self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+        self.ended();
+    }
+
+    /// Whatever comes, up to the end of the connection.
+    #[track_caller]
+    fn ended(&mut self) {
+        let end = Instant::now() + SOON;
+        while Instant::now() < end {
+            match self.next(SOON) {
+                Next::Packet(_) => {}
+                Next::Closed => return,
+                Next::Nothing => break,
+            }
+        }
+        panic!("the broker does not close");
+    }
+
+    /// Nothing comes for so long.
+    #[track_caller]
+    pub(crate) fn silent_for(&mut self, time: Duration) {
+        match self.next(time) {
+            Next::Nothing => {}
+            Next::Packet(packet) => panic!("{packet:?} though nothing was expected"),
+            Next::Closed => panic!("the connection was closed"),
+        }
+    }
+
+    #[track_caller]
+    fn next(&mut self, wait: Duration) -> Next {
+        let end = Instant::now() + wait;
+        let mut buffer = [0; 64 * 1024];
+        loop {
+            if let Some(length) = whole_packet(&self.received) {
+                let bytes: Vec<u8> = self.received.drain(..length).collect();
+                return match Packet::read(&bytes, self.version) {
+                    Ok(packet) => Next::Packet(packet),
+                    Err(error) => panic!("the broker sent {error}"),
+                };
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Next::Nothing;
+            }
+            self.stream
+                .set_read_timeout(Some(left))
+                .expect("a time that is not zero");
+            match self.stream.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(length) => self.received.extend_from_slice(&buffer[..length]),
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => {}
+                    _ => break,
+                },
+            }
+        }
+        assert!(
+            self.received.is_empty(),
+            "the connection ended within a packet: {}",
+            hex(&self.received)
+        );
+        Next::Closed
+    }
+}
+
+/// One or several reason codes.
+pub(crate) struct Codes(Vec<u8>);
+
+impl From<u8> for Codes {
+    fn from(code: u8) -> Self {
+        Self(vec![code])
+    }
+}
+
+impl<const N: usize> From<[u8; N]> for Codes {
+    fn from(codes: [u8; N]) -> Self {
+        Self(codes.to_vec())
+    }
+}
+
+/// The length of the packet at the start of `bytes`, if all of it is there.
+fn whole_packet(bytes: &[u8]) -> Option<usize> {
+    let (length, head) = read_variable_byte_integer(bytes.get(1..)?)?;
+    let whole = 1 + head + length;
+    (bytes.len() >= whole).then_some(whole)
+}

@@ -1,0 +1,59 @@
+//! Asks any MQTT broker, statement by statement, whether it keeps to the standard.
+//!
+//! A test sends raw bytes, written down in a [notation], over a connection of its own, and looks at
+//! what comes back. It names the numbered statements that it proves. What is not here: an encoder of
+//! packets, since it would not let a test say anything wrong, and any code of the broker under test.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test stops at what it did not expect, and measures real time"
+)]
+#![allow(dead_code, reason = "the tests that use it are being written")]
+
+mod cli;
+mod client;
+mod notation;
+mod packet;
+mod report;
+mod run;
+mod server;
+mod statements;
+mod test;
+mod tests;
+
+use std::process::ExitCode;
+
+use serde::{Deserialize, Serialize};
+
+fn main() -> ExitCode {
+    cli::main()
+}
+
+/// A version of MQTT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Version {
+    /// Of 2010, without numbered statements.
+    #[serde(rename = "3.1")]
+    V3_1,
+    /// Of 2014.
+    #[serde(rename = "3.1.1")]
+    V3_1_1,
+    /// Of 2019.
+    #[serde(rename = "5.0")]
+    V5,
+}
+
+impl Version {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::V3_1 => "3.1",
+            Self::V3_1_1 => "3.1.1",
+            Self::V5 => "5.0",
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What came of a run: as text for a terminal, and as JSON for programs.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Version;
+use crate::run::{Outcome, Result};
+use crate::statements::Statements;
+
+/// A run of the suite against one broker.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Report {
+    /// What was asked.
+    pub(crate) broker: String,
+    pub(crate) outcomes: Vec<Outcome>,
+    /// What is known about some of the failures.
+    pub(crate) known: Vec<Known>,
+}
+
+/// A test that a broker is known to fail, and who is right.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Known {
+    pub(crate) test: String,
+    pub(crate) version: Version,
+    pub(crate) right: Right,
+    pub(crate) reason: String,
+}
+
+/// Who is right when a broker fails a test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Right {
+    /// The broker deviates from the standard.
+    Suite,
+    /// The standard allows what the broker does as well as what the test asks.
+    Either,
+}
+
+/// How much of a report is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// A line for each section, and what failed.
+    Sections,
+    /// A line for each test, too.
+    Tests,
+}
+
+impl Report {
+    /// Whether all passed but what is known, and all that is known to fail did.
+    pub(crate) fn is_as_expected(&self) -> bool {
+        self.unexpected().next().is_none() && self.outdated().next().is_none()
+    }
+
+    /// The report as text.
+    pub(crate) fn text(&self, statements: &Statements, detail: Detail) -> String {
+        let mut text = format!("Conformance of {}\n", self.broker);
+        for (section, outcomes) in self.sections(statements) {
+            let passed = count(&outcomes, |result| *result == Result::Passed);
+            let skipped = count(&outcomes, |result| matches!(result, Result::Skipped(_)));
+            let _ = write!(text, "\n{section}: {passed} of {} passed", outcomes.len());
+            if skipped > 0 {
+                let _ = write!(text, ", {skipped} skipped");
+            }
+            if detail == Detail::Tests {
+                outcomes.iter().for_each(|outcome| line(&mut text, outcome));
+            }
+        }
+        text.push('\n');
+        for outcome in self.unexpected() {
+            self.explain(&mut text, outcome, statements);
+        }
+        for (outcome, known) in self.expected() {
+            let right = match known.right {
+                Right::Suite => "the broker deviates",
+                Right::Either => "the standard allows both",
+            };
+            let _ = write!(
+                text,
+                "\nknown   {} {}: {right}: {}",
+                outcome.version.name(),
+                outcome.test,
+                known.reason
+            );
+        }
+        for known in self.outdated() {
+            let _ = write!(
+                text,
+                "\noutdated: {} {} is known to fail, but did not",
+                known.version.name(),
+                known.test
+            );
+        }
+        let all: Vec<&Outcome> = self.outcomes.iter().collect();
+        let _ = writeln!(
+            text,
+            "\n{} tests: {} passed, {} skipped, {} failed, {} of them for known reasons",
+            all.len(),
+            count(&all, |result| *result == Result::Passed),
+            count(&all, |result| matches!(result, Result::Skipped(_))),
+            count(&all, |result| matches!(result, Result::Failed(_))),
+            self.expected().count(),
+        );
+        text
+    }
+
+    /// The outcomes by section of their standard, in its order; the others by their files.
+    fn sections(&self, statements: &Statements) -> BTreeMap<String, Vec<&Outcome>> {
+        let mut sections: BTreeMap<String, Vec<&Outcome>> = BTreeMap::new();
+        for outcome in &self.outcomes {
+            let version = outcome.version.name();
+            let statement = outcome.statements.first();
+            let section = statement.and_then(|id| statements.find(outcome.version, id));
+            let name = match (section, outcome.test.split_once("::")) {
+                (Some(statement), _) => format!("{version} {}", chapter(&statement.section)),
+                (None, Some((file, _))) => format!("{version} beyond the statements, {file}"),
+                (None, None) => version.to_owned(),
+            };
+            sections.entry(name).or_default().push(outcome);
+        }
+        sections
+    }
+
+    fn known(&self, outcome: &Outcome) -> Option<&Known> {
+        self.known
+            .iter()
+            .find(|known| known.test == outcome.test && known.version == outcome.version)
+    }
+
+    fn failed(&self) -> impl Iterator<Item = &Outcome> {
+        self.outcomes
+            .iter()
+            .filter(|outcome| matches!(outcome.result, Result::Failed(_)))
+    }
+
+    fn unexpected(&self) -> impl Iterator<Item = &Outcome> {
+        self.failed()
+            .filter(|outcome| self.known(outcome).is_none())
+    }
+
+    fn expected(&self) -> impl Iterator<Item = (&Outcome, &Known)> {
+        self.failed()
+            .filter_map(|outcome| Some((outcome, self.known(outcome)?)))
+    }
+
+    fn outdated(&self) -> impl Iterator<Item = &Known> {
+        self.known.iter().filter(|known| {
+            self.outcomes.iter().any(|outcome| {
+                outcome.test == known.test
+                    && outcome.version == known.version
+                    && outcome.result == Result::Passed
+            })
+        })
+    }
+
+    fn explain(&self, text: &mut String, outcome: &Outcome, statements: &Statements) {
+        let Result::Failed(message) = &outcome.result else {
+            return;
+        };
+        let version = outcome.version.name();
+        let _ = write!(
+            text,
+            "\nFAILED  {version} {}: {}\n        {message}\n",
+            outcome.test, outcome.says
+        );
+        for id in &outcome.statements {
+            if let Some(statement) = statements.find(outcome.version, id) {
+                let _ = writeln!(text, "        [MQTT-{id}] {}", statement.words);
+            }
+        }
+    }
+}
+
+/// `3.1.2` of `3.1.2.4 Clean Start` is where to look, but `3.1` is a chapter's length.
+fn chapter(section: &str) -> String {
+    let number = section.split(' ').next().unwrap_or(section);
+    let mut levels = number.split('.');
+    match (levels.next(), levels.next()) {
+        (Some(chapter), Some(section)) => format!("{chapter}.{section:0>2}"),
+        _ => number.to_owned(),
+    }
+}
+
+fn line(text: &mut String, outcome: &Outcome) {
+    let (word, why) = match &outcome.result {
+        Result::Passed => ("ok     ", ""),
+        Result::Failed(_) => ("FAILED ", ""),
+        Result::Skipped(why) => ("skipped", why.as_str()),
+    };
+    let ids = outcome.statements.join(", ");
+    let _ = write!(text, "\n  {word} {} [{ids}] {why}", outcome.test);
+}
+
+fn count(outcomes: &[&Outcome], is: impl Fn(&Result) -> bool) -> usize {
+    outcomes
+        .iter()
+        .filter(|outcome| is(&outcome.result))
+        .count()
+}
