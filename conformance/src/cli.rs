@@ -9,6 +9,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::client::Reasons;
+use crate::code::Code;
+use crate::document::Document;
 use crate::report::{Detail, Known, Report};
 use crate::run::Run;
 use crate::server::{Server, Store};
@@ -29,6 +31,31 @@ struct Arguments {
 enum Command {
     /// Runs the tests against a broker. Exits with 1 if one fails that is not known to.
     Run(RunArguments),
+    /// Makes the page of all statements from reports. Exits with 1 if something is missing in it.
+    Document(DocumentArguments),
+}
+
+#[derive(Debug, Args)]
+struct DocumentArguments {
+    /// Reports of the runs that must pass, as JSON.
+    #[arg(value_name = "REPORT", required = true)]
+    reports: Vec<PathBuf>,
+
+    /// Where the sources are.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    root: PathBuf,
+
+    /// What is known of another broker, as for run; its name is that of the file.
+    #[arg(long, value_name = "FILE")]
+    known: Vec<PathBuf>,
+
+    /// The page to write.
+    #[arg(long, value_name = "FILE", default_value = "docs/conformance.md")]
+    page: PathBuf,
+
+    /// Write nothing, but fail if the page is not as it would be written.
+    #[arg(long)]
+    check: bool,
 }
 
 #[derive(Debug, Args)]
@@ -95,6 +122,7 @@ pub(crate) fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match arguments.command {
         Command::Run(arguments) => run(&arguments),
+        Command::Document(arguments) => document(&arguments),
     };
     match done {
         Ok(code) => code,
@@ -146,11 +174,11 @@ fn run(arguments: &RunArguments) -> Result<ExitCode, String> {
     let detail = if arguments.verbose {
         Detail::Tests
     } else {
-        Detail::Sections
+        Detail::Chapters
     };
     if let Some(path) = &arguments.json {
         let json = serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?;
-        fs::write(path, json + "\n").map_err(|error| format!("{}: {error}", path.display()))?;
+        write(path, &(json + "\n"))?;
     }
     // A reader that wants no more, such as `head`, is no error.
     let _ = std::io::stdout().write_all(report.text(&statements, detail).as_bytes());
@@ -159,6 +187,52 @@ fn run(arguments: &RunArguments) -> Result<ExitCode, String> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+fn document(arguments: &DocumentArguments) -> Result<ExitCode, String> {
+    let mut reports: Vec<Report> = Vec::new();
+    for path in &arguments.reports {
+        let report = serde_json::from_str(&read(path)?);
+        reports.push(report.map_err(|error| format!("{}: {error}", path.display()))?);
+    }
+    let mut others = Vec::new();
+    for path in &arguments.known {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        others.push((name.replace('-', " "), read_known(path)?));
+    }
+    let document = Document {
+        statements: &Statements::load(),
+        code: &Code::read(&arguments.root)?,
+        reports: &reports,
+        others: &others,
+    };
+    let mut problems = document.problems();
+    let text = document.text();
+    let page = &arguments.page;
+    if !arguments.check {
+        write(page, &text)?;
+    } else if read(page).unwrap_or_default() != text {
+        problems.push(format!(
+            "{} is out of date: make conformance",
+            page.display()
+        ));
+    }
+    for problem in &problems {
+        let _ = writeln!(std::io::stderr(), "{problem}");
+    }
+    Ok(if problems.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn read_known(path: &Path) -> Result<Vec<Known>, String> {

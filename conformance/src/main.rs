@@ -17,6 +17,8 @@
 
 mod cli;
 mod client;
+mod code;
+mod document;
 mod notation;
 mod packet;
 mod report;

@@ -1,7 +1,7 @@
 //! What came of a run: as text for a terminal, and as JSON for programs.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
 
@@ -41,8 +41,8 @@ pub(crate) enum Right {
 /// How much of a report is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Detail {
-    /// A line for each section, and what failed.
-    Sections,
+    /// A line for each chapter, and what failed.
+    Chapters,
     /// A line for each test, too.
     Tests,
 }
@@ -56,10 +56,10 @@ impl Report {
     /// The report as text.
     pub(crate) fn text(&self, statements: &Statements, detail: Detail) -> String {
         let mut text = format!("Conformance of {}\n", self.broker);
-        for (section, outcomes) in self.sections(statements) {
+        for (heading, outcomes) in self.chapters(statements) {
             let passed = count(&outcomes, |result| *result == Result::Passed);
             let skipped = count(&outcomes, |result| matches!(result, Result::Skipped(_)));
-            let _ = write!(text, "\n{section}: {passed} of {} passed", outcomes.len());
+            let _ = write!(text, "\n{heading}: {passed} of {} passed", outcomes.len());
             if skipped > 0 {
                 let _ = write!(text, ", {skipped} skipped");
             }
@@ -105,21 +105,21 @@ impl Report {
         text
     }
 
-    /// The outcomes by section of their standard, in its order; the others by their files.
-    fn sections(&self, statements: &Statements) -> BTreeMap<String, Vec<&Outcome>> {
-        let mut sections: BTreeMap<String, Vec<&Outcome>> = BTreeMap::new();
+    /// The outcomes by chapter of their standard, in its order; the others by their files.
+    fn chapters(&self, statements: &Statements) -> BTreeMap<Heading, Vec<&Outcome>> {
+        let mut chapters: BTreeMap<Heading, Vec<&Outcome>> = BTreeMap::new();
         for outcome in &self.outcomes {
-            let version = outcome.version.name();
             let statement = outcome.statements.first();
-            let section = statement.and_then(|id| statements.find(outcome.version, id));
-            let name = match (section, outcome.test.split_once("::")) {
-                (Some(statement), _) => format!("{version} {}", chapter(&statement.section)),
-                (None, Some((file, _))) => format!("{version} beyond the statements, {file}"),
-                (None, None) => version.to_owned(),
+            let found = statement.and_then(|id| statements.find(outcome.version, id));
+            let file = outcome.test.split("::").next().unwrap_or_default();
+            let heading = Heading {
+                version: outcome.version,
+                chapter: found.map(|statement| Chapter::of(&statement.section)),
+                file: if found.is_some() { "" } else { file }.to_owned(),
             };
-            sections.entry(name).or_default().push(outcome);
+            chapters.entry(heading).or_default().push(outcome);
         }
-        sections
+        chapters
     }
 
     fn known(&self, outcome: &Outcome) -> Option<&Known> {
@@ -172,13 +172,39 @@ impl Report {
     }
 }
 
-/// `3.1.2` of `3.1.2.4 Clean Start` is where to look, but `3.1` is a chapter's length.
-fn chapter(section: &str) -> String {
-    let number = section.split(' ').next().unwrap_or(section);
-    let mut levels = number.split('.');
-    match (levels.next(), levels.next()) {
-        (Some(chapter), Some(section)) => format!("{chapter}.{section:0>2}"),
-        _ => number.to_owned(),
+/// Where an outcome stands in the report.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Heading {
+    version: Version,
+    /// None for what is beyond the statements, which has a file instead.
+    chapter: Option<Chapter>,
+    file: String,
+}
+
+impl fmt::Display for Heading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.chapter {
+            Some(chapter) => write!(f, "MQTT {}, {chapter}", self.version.name()),
+            None => write!(f, "MQTT {}, beyond: {}", self.version.name(), self.file),
+        }
+    }
+}
+
+/// `3.1` of `3.1.2.4 Clean Start`: what has the length of a chapter.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Chapter(u32, u32);
+
+impl Chapter {
+    fn of(section: &str) -> Self {
+        let number = section.split(' ').next().unwrap_or_default();
+        let mut levels = number.split('.').map(|level| level.parse().unwrap_or(0));
+        Self(levels.next().unwrap_or(0), levels.next().unwrap_or(0))
+    }
+}
+
+impl fmt::Display for Chapter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.0, self.1)
     }
 }
 
