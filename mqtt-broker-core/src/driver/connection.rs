@@ -298,7 +298,11 @@ impl ConnectionTask {
                 count => self.written += count,
             }
         }
-        Poll::Ready(Ok(()))
+        if self.writing.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        // A transport may keep what its socket had no room for, as that of TLS does.
+        Pin::new(&mut *self.transport).poll_flush(cx)
     }
 
     /// Writes all there is: nothing more comes.

@@ -91,9 +91,19 @@ impl Net {
 
     /// A client behind a pipe that holds few bytes.
     pub(crate) fn open_narrow(&self, name: &str, pipe_bytes: usize) -> Client {
+        self.open_through(name, pipe_bytes, |far| Stream::new(far, name))
+    }
+
+    /// A client whose pipe the broker sees through an adapter.
+    pub(crate) fn open_through<T: Transport>(
+        &self,
+        name: &str,
+        pipe_bytes: usize,
+        adapt: impl FnOnce(DuplexStream) -> T,
+    ) -> Client {
         let (near, far) = tokio::io::duplex(pipe_bytes);
         // Nobody accepts once the broker shuts down: then the pipe is closed.
-        let _ = self.pipes.send(Box::new(Stream::new(far, name)));
+        let _ = self.pipes.send(Box::new(adapt(far)));
         Client {
             name: name.to_owned(),
             stream: near,

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use mqtt_broker_core::Limits;
+use mqtt_broker_core::{Limits, Stream};
+use tokio::io::BufStream;
 
 use crate::net::{Client, Net, rest};
 use crate::script::{post, v5, v311};
@@ -58,6 +59,22 @@ async fn what_was_sent_to_a_client_is_still_written_when_it_is_closed() {
     slow.expect("PUBLISH t (1000 bytes) q0").await;
     slow.expect("DISCONNECT SessionTakenOver").await;
     slow.expect("CLOSED").await;
+}
+
+/// What was written to a transport that buffers, as those of TLS and WebSockets do while a socket is
+/// full, stayed in its buffer: nobody flushed it.
+#[tokio::test(start_paused = true)]
+async fn a_transport_that_buffers_is_flushed() {
+    let net = Net::new().await;
+    let buffered = |far| Stream::new(BufStream::new(far), "a");
+    // The flush has to wait, too: the pipe holds a small part of a message.
+    let mut client = net.open_through("a", 100, buffered);
+    client.hello(&v5()).await;
+    client.expect("CONNACK Success").await;
+    client.subscribe("t", Q0).await;
+    let mut other = net.connect("other", v5()).await;
+    other.publish(post("t", "1".repeat(1000))).await;
+    client.expect("PUBLISH t (1000 bytes) q0").await;
 }
 
 /// Answers were appended to the outbox of a client that did not read them for as long as it asked.
