@@ -63,6 +63,10 @@ struct RunArguments {
     #[command(flatten)]
     subject: Subject,
 
+    /// Where the broker that runs already listens for WebSockets.
+    #[arg(long, value_name = "HOST:PORT", value_parser = address, requires = "broker")]
+    websocket: Option<SocketAddr>,
+
     /// Where mqttd keeps its state.
     #[arg(
         long,
@@ -149,12 +153,16 @@ fn run(arguments: &RunArguments) -> Result<ExitCode, String> {
         .broker
         .or(server.as_ref().map(|server| server.address));
     let address = address.ok_or("no broker")?;
+    let websocket = arguments
+        .websocket
+        .or(server.as_ref().map(|server| server.websocket));
     let mut has = Vec::new();
     if !arguments.quick {
         has.push(Need::Patience);
     }
     let run = Run {
         address,
+        websocket,
         reasons: if arguments.strict {
             Reasons::Required
         } else {

@@ -27,6 +27,7 @@ mod server;
 mod statements;
 mod test;
 mod tests;
+mod websocket;
 
 use std::process::ExitCode;
 

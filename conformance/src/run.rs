@@ -19,6 +19,8 @@ const THREADS: usize = 32;
 /// What is run, and on whom.
 pub(crate) struct Run<'a> {
     pub(crate) address: SocketAddr,
+    /// Where the broker listens for WebSockets, if it does.
+    pub(crate) websocket: Option<SocketAddr>,
     pub(crate) reasons: Reasons,
     /// What this broker and this run have. Other tests are skipped.
     pub(crate) has: &'a [Need],
@@ -95,13 +97,21 @@ impl Run<'_> {
         outcomes.into_iter().map(|(_, outcome)| outcome).collect()
     }
 
+    fn meets(&self, need: Need) -> bool {
+        match need {
+            Need::WebSocket => self.websocket.is_some(),
+            Need::Authority | Need::Patience => self.has.contains(&need),
+        }
+    }
+
     fn one(&self, test: &Registered, claim: &Claim, name: String) -> Outcome {
         let start = Instant::now();
-        let result = match test.needs.iter().find(|need| !self.has.contains(need)) {
+        let result = match test.needs.iter().find(|need| !self.meets(**need)) {
             Some(need) => Result::Skipped(need.lack().to_owned()),
             None => {
                 let context = Test {
                     address: self.address,
+                    websocket: self.websocket,
                     version: claim.version,
                     reasons: self.reasons,
                     name,
@@ -137,6 +147,7 @@ impl Need {
         match self {
             Self::Authority => "it needs the users of the embedded broker",
             Self::Patience => "it takes long",
+            Self::WebSocket => "it needs a listener for WebSockets",
         }
     }
 }

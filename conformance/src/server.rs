@@ -1,7 +1,7 @@
 //! Brokers that the suite starts for itself, on loopback and a free port.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -15,6 +15,8 @@ pub(crate) struct Server {
     child: Child,
     directory: PathBuf,
     pub(crate) address: SocketAddr,
+    /// Where it listens for WebSockets.
+    pub(crate) websocket: SocketAddr,
 }
 
 /// Where `mqttd` keeps its state.
@@ -32,27 +34,32 @@ impl Server {
     pub(crate) fn mqttd(program: &Path, store: Store) -> Result<Self, String> {
         let directory = directory()?;
         let mut command = Command::new(program);
-        command.args(["--listen", "127.0.0.1:0"]);
+        command.args(["--listen", "127.0.0.1:0", "--websocket", "127.0.0.1:0"]);
         if store == Store::Rocksdb {
             command.arg("--data-dir").arg(&directory);
         }
         let mut child = start(command.stderr(Stdio::piped()))?;
         let log = child.stderr.take().expect("it is piped");
         let mut lines = BufReader::new(log).lines();
-        let address = lines.by_ref().find_map(|line| {
-            let line = line.ok()?;
-            line.split_once("listening on ")?.1.parse().ok()
-        });
+        let mut address_after = |words: &str| {
+            lines.by_ref().find_map(|line| {
+                let line = line.ok()?;
+                line.split_once(words)?.1.parse().ok()
+            })
+        };
+        let address = address_after("listening on ");
+        let websocket = address_after("listening for WebSockets on ");
         // Nobody looks at the rest, but a full pipe would stop the broker.
         std::thread::spawn(move || lines.for_each(drop));
-        match address {
-            Some(address) => Ok(Self {
-                child,
-                directory,
-                address,
-            }),
-            None => Err(format!("{} does not listen", program.display())),
-        }
+        let (address, websocket) = address
+            .zip(websocket)
+            .ok_or_else(|| format!("{} does not listen", program.display()))?;
+        Ok(Self {
+            child,
+            directory,
+            address,
+            websocket,
+        })
     }
 
     /// Mosquitto lets everybody in here, and bounds no queue.
@@ -62,13 +69,14 @@ impl Server {
     pub(crate) fn mosquitto(program: &Path) -> Result<Self, String> {
         let directory = directory()?;
         // It cannot be given port 0. What is free now will be in a moment.
-        let address = TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .map_err(|error| format!("no free port: {error}"))?;
+        let (address, websocket) =
+            free_ports().map_err(|error| format!("no free port: {error}"))?;
         let config = directory.join("mosquitto.conf");
         let text = format!(
-            "listener {} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nset_tcp_nodelay true\n",
-            address.port()
+            "listener {} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nset_tcp_nodelay true\n\
+             listener {} 127.0.0.1\nprotocol websockets\n",
+            address.port(),
+            websocket.port(),
         );
         fs::write(&config, text).map_err(|error| format!("{}: {error}", config.display()))?;
         let mut command = Command::new(program);
@@ -77,9 +85,13 @@ impl Server {
             child: start(&mut command)?,
             directory,
             address,
+            websocket,
         };
         let end = Instant::now() + START;
-        while TcpStream::connect(address).is_err() {
+        while TcpStream::connect(address)
+            .and(TcpStream::connect(websocket))
+            .is_err()
+        {
             if Instant::now() > end {
                 return Err(format!("{} does not listen", program.display()));
             }
@@ -103,6 +115,14 @@ fn start(command: &mut Command) -> Result<Child, String> {
         .stdout(Stdio::null())
         .spawn()
         .map_err(|error| format!("{}: {error}", command.get_program().display()))
+}
+
+fn free_ports() -> io::Result<(SocketAddr, SocketAddr)> {
+    let (one, other) = (
+        TcpListener::bind("127.0.0.1:0")?,
+        TcpListener::bind("127.0.0.1:0")?,
+    );
+    Ok((one.local_addr()?, other.local_addr()?))
 }
 
 fn directory() -> Result<PathBuf, String> {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use crate::Version;
 use crate::client::{Client, Reasons};
+use crate::websocket::WebSocket;
 
 /// A test, as `tests!` has registered it.
 pub(crate) struct Registered {
@@ -30,6 +31,8 @@ pub(crate) enum Need {
     Authority,
     /// Some ten seconds.
     Patience,
+    /// A listener for WebSockets.
+    WebSocket,
 }
 
 /// Registers the tests of a file, as `TESTS`:
@@ -81,6 +84,8 @@ pub(crate) const v31: Version = Version::V3_1;
 /// What a running test has: a broker, a version to speak, and a name that no other test uses.
 pub(crate) struct Test {
     pub(crate) address: SocketAddr,
+    /// Where it listens for WebSockets. Tests that need none never ask.
+    pub(crate) websocket: Option<SocketAddr>,
     pub(crate) version: Version,
     pub(crate) reasons: Reasons,
     /// What stands for `~` in the [notation](crate::notation). Letters and digits, ten at most.
@@ -100,6 +105,12 @@ impl Test {
     /// The same in another version.
     pub(crate) fn open_as(&self, version: Version) -> Client {
         Client::open(self.address, version, &self.name, self.reasons)
+    }
+
+    /// A WebSocket, with these subprotocols on offer.
+    pub(crate) fn websocket(&self, subprotocols: &str) -> WebSocket {
+        let address = self.websocket.expect("the test needs a WebSocket");
+        WebSocket::open(address, self.version, &self.name, subprotocols)
     }
 
     /// A client that has been let in, with a session that begins and ends with its connection, and

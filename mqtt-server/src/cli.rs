@@ -25,6 +25,12 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:1883", value_parser = address)]
     pub(crate) listen: Vec<String>,
 
+    /// Address to listen on for MQTT over WebSockets; may be given several times, none by default.
+    ///
+    /// Any path will do, ws://HOST:PORT/mqtt for one. The subprotocol is mqtt.
+    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
+    pub(crate) websocket: Vec<String>,
+
     /// Directory for sessions, queues and retained messages. It is made if it is not there.
     ///
     /// Without it, all is kept in memory and ends with the server; or see --snapshot.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use mqtt_broker_core::{Listener, Stream, Transport};
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpStream;
 use tracing::warn;
 
 /// Connections that may wait to be accepted: a fleet that comes back at once.
@@ -95,15 +96,13 @@ impl TcpListener {
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address
     }
-}
 
-#[async_trait]
-impl Listener for TcpListener {
-    async fn accept(&mut self) -> io::Result<Box<dyn Transport>> {
+    /// The next connection. Cancel-safe.
+    pub(crate) async fn accept_stream(&self) -> (TcpStream, SocketAddr) {
         let mut warned = false;
         loop {
             match self.listener.accept().await {
-                Ok((stream, peer)) => return Ok(Box::new(Stream::new(stream, peer))),
+                Ok(accepted) => return accepted,
                 // That client has gone again.
                 Err(cause) if cause.kind() == io::ErrorKind::ConnectionAborted => {}
                 // A lack of files or memory passes, and so do errors of the network, which Linux
@@ -120,6 +119,14 @@ impl Listener for TcpListener {
     }
 }
 
+#[async_trait]
+impl Listener for TcpListener {
+    async fn accept(&mut self) -> io::Result<Box<dyn Transport>> {
+        let (stream, peer) = self.accept_stream().await;
+        Ok(Box::new(Stream::new(stream, peer)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,9 +135,7 @@ mod tests {
     async fn connections_send_at_once_and_are_probed() {
         let bound = bind_all(&["127.0.0.1:0".to_owned()]).unwrap();
         let mut listener = listen_all(bound).unwrap().remove(0);
-        let _client = tokio::net::TcpStream::connect(listener.address())
-            .await
-            .unwrap();
+        let _client = TcpStream::connect(listener.address()).await.unwrap();
         let (stream, _) = listener.listener.accept().await.unwrap();
         assert!(stream.nodelay().unwrap());
         assert!(socket2::SockRef::from(&stream).keepalive().unwrap());

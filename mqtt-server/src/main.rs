@@ -10,20 +10,22 @@ mod store;
 mod store_command;
 mod store_file;
 mod walk;
+mod websocket;
 
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use mqtt_broker_core::{Broker, Limits};
+use mqtt_broker_core::{Broker, Limits, Listener};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
 use crate::cli::Arguments;
 #[cfg(feature = "rocksdb")]
 use crate::cli::Command;
-use crate::listen::TcpListener;
 use crate::snapshot::Snapshot;
+use crate::websocket::WebSocketListener;
 
 /// How long clients get to take what was sent to them when the server ends.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -75,6 +77,7 @@ async fn run(arguments: &Arguments) -> Result<(), String> {
     // All are bound first: a wanted listener that fails fails the start. Nobody gets through to one
     // before the sessions are restored, so that no message misses them.
     let bound = listen::bind_all(&arguments.listen)?;
+    let bound_websockets = listen::bind_all(&arguments.websocket)?;
     let store = store::open(arguments)?;
     let snapshot = match &arguments.snapshot {
         Some(file) => Some(Snapshot::open(file, &*store).await?),
@@ -90,7 +93,14 @@ async fn run(arguments: &Arguments) -> Result<(), String> {
         info!("restored, sessions: {sessions}, retained messages: {retained}");
     }
     for listener in listen::listen_all(bound)? {
-        tokio::spawn(serve(broker.clone(), listener));
+        let address = listener.address();
+        info!("listening on {address}");
+        tokio::spawn(serve(broker.clone(), listener, address));
+    }
+    for listener in listen::listen_all(bound_websockets)? {
+        let address = listener.address();
+        info!("listening for WebSockets on {address}");
+        tokio::spawn(serve(broker.clone(), WebSocketListener(listener), address));
     }
     tokio::select! {
         _ = terminate.recv() => info!("SIGTERM: shutting down"),
@@ -109,9 +119,7 @@ async fn run(arguments: &Arguments) -> Result<(), String> {
     ended
 }
 
-async fn serve(broker: Broker, listener: TcpListener) {
-    let address = listener.address();
-    info!("listening on {address}");
+async fn serve(broker: Broker, listener: impl Listener, address: SocketAddr) {
     if let Err(cause) = broker.serve(listener).await {
         warn!("no longer listening on {address}: {cause}");
     }
