@@ -25,9 +25,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:1883", value_parser = address)]
     pub(crate) listen: Vec<String>,
 
-    /// Address to listen on for MQTT over WebSockets; may be given several times, none by default.
+    /// Address to listen on for MQTT over WebSockets; may be given several times.
     ///
-    /// Any path will do, ws://HOST:PORT/mqtt for one. The subprotocol is mqtt.
+    /// There is none by default. Any path will do, as in ws://HOST:PORT/mqtt.
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     pub(crate) websocket: Vec<String>,
 
