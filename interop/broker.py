@@ -13,13 +13,14 @@ from queue import Empty, SimpleQueue
 START_SECONDS = 10
 STOP_SECONDS = 10
 
-LISTENING = re.compile(r"listening.*?(\d+\.\d+\.\d+\.\d+):(\d+)")
+LISTENING = re.compile(r"listening (on|for WebSockets on) (\d+\.\d+\.\d+\.\d+):(\d+)")
 
 
 @dataclass(frozen=True)
 class Address:
     host: str
     port: int
+    websocket_port: int | None = None
 
 
 def program():
@@ -37,7 +38,7 @@ class Broker:
 
     def __init__(self):
         self._directory = tempfile.TemporaryDirectory(prefix="mqttd-interop-")
-        command = [program(), "--listen", "127.0.0.1:0"]
+        command = [program(), "--listen", "127.0.0.1:0", "--websocket", "127.0.0.1:0"]
         if os.environ.get("STORE") != "memory":
             command += ["--data-dir", self._directory.name]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -45,13 +46,17 @@ class Broker:
         found = SimpleQueue()
         self._reader = threading.Thread(target=self._read, args=(found,), daemon=True)
         self._reader.start()
+        ports = {}
         try:
-            self.address = found.get(timeout=START_SECONDS)
+            while len(ports) < 2 and (listening := found.get(timeout=START_SECONDS)):
+                kind, host, port = listening
+                ports[kind] = port
         except Empty:
-            self.address = None
-        if self.address is None:
+            pass
+        if len(ports) < 2:
             self._process.kill()
             raise ChildProcessError(f"{' '.join(map(str, command))} does not listen:\n{self.log()}")
+        self.address = Address(host, ports["on"], ports["for WebSockets on"])
 
     def log(self):
         return "".join(self._log)
@@ -75,5 +80,5 @@ class Broker:
                 self._log.append(line)
                 match = LISTENING.search(line)
                 if match:
-                    found.put(Address(match[1], int(match[2])))
+                    found.put((match[1], match[2], int(match[3])))
         found.put(None)

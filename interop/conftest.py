@@ -14,7 +14,8 @@ def address():
     """The broker of the whole run: the one `BROKER` names, or one started here, which must end well."""
     if "BROKER" in os.environ:
         host, port = os.environ["BROKER"].rsplit(":", 1)
-        yield Address(host, int(port))
+        websocket_port = os.environ.get("BROKER_WEBSOCKET")
+        yield Address(host, int(port), int(websocket_port) if websocket_port else None)
         return
     try:
         broker = Broker()

@@ -5,6 +5,7 @@ import itertools
 import json
 import subprocess
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -30,6 +31,24 @@ class MqttJs(Peer):
             client.publish(topic, payloads, qos=qos, retain=retain, properties=properties, seconds=seconds)
         finally:
             client.close()
+
+
+class MqttJsOverWebSocket(MqttJs):
+    library = "mqttjs-ws"
+
+    def listen(self, address, *topic_filters, **options):
+        return super().listen(OverWebSocket(address.host, address.websocket_port), *topic_filters, **options)
+
+    def publish(self, address, topic, payloads, **options):
+        super().publish(OverWebSocket(address.host, address.websocket_port), topic, payloads, **options)
+
+
+@dataclass(frozen=True)
+class OverWebSocket:
+    """An address that is reached with a WebSocket."""
+
+    host: str
+    port: int
 
 
 class Agent:
@@ -105,6 +124,8 @@ class MqttJsClient(Client):
             "clean": not persistent,
             "keepalive": keep_alive_s,
         }
+        if isinstance(address, OverWebSocket):
+            self._options |= {"protocol": "ws", "path": "/mqtt"}
         if version == "5":
             self._options["properties"] = {"sessionExpiryInterval": SESSION_EXPIRY_S if persistent else 0}
         if will is not None:
