@@ -22,6 +22,9 @@ pub(super) struct Lifetimes {
     next: Option<Instant>,
     /// When it was looked last.
     last: Option<Instant>,
+    /// True while what was asked for has not come, or there may be more: another search would find
+    /// again what this one drops, as long as that waits for its commit.
+    searching: bool,
     /// The epoch of the last session that there was when lifetimes were asked for: what was read says
     /// nothing about a later one, even of the same client.
     asked: u32,
@@ -50,12 +53,17 @@ impl Engine {
         self.put_unrecorded(out);
         if self.lifetimes.next.take_if(|next| *next <= now).is_some() {
             self.lifetimes.last = Some(now);
-            self.read_expiring(None, out);
+            if self.lifetimes.searching {
+                self.note_expiry(now);
+            } else {
+                self.read_expiring(None, out);
+            }
         }
     }
 
     fn read_expiring(&mut self, after: Option<Expiring>, out: &mut Output) {
         self.lifetimes.asked = self.sessions.last_epoch();
+        self.lifetimes.searching = true;
         out.read(Read::Expiring { after });
     }
 
@@ -67,6 +75,7 @@ impl Engine {
 
     /// Drops deliveries whose lifetime is over from the queues of sessions that are away.
     pub(super) fn handle_expiring(&mut self, now: Instant, page: &[Expiring], out: &mut Output) {
+        self.lifetimes.searching = false;
         for expiring in page {
             if expiring.at > now {
                 self.note_expiry(expiring.at);

@@ -70,6 +70,25 @@ fn what_expired_while_its_session_was_there_leaves_the_store_too() {
     assert_eq!(stored(&world, "a"), 1);
 }
 
+/// While a commit took longer than the pause between two searches, both found the same message. It
+/// was dropped twice, the queue counted as empty, and what waited before it was never sent.
+#[test]
+fn what_has_expired_is_dropped_once() {
+    let mut world = away();
+    world.publish("b", post("t", "1").qos(Q1));
+    world.publish("b", post("t", "2").qos(Q1).expiry(10));
+    world.hold_commits();
+    // Something to commit, which the first search waits for.
+    world.connect("c", v5().stays());
+    world.advance_secs(11);
+    world.publish("b", post("t", "3").qos(Q1).expiry(10));
+    world.advance_secs(61);
+    world.release_commits();
+    assert_eq!(world.out.counters.dropped_expired, 2);
+    world.connect("a", v5().stays());
+    assert_eq!(world.received("a"), ["PUBLISH t 1 q1 id1"]);
+}
+
 /// What has expired makes room, wherever in the queue it was.
 #[test]
 fn what_has_expired_makes_room() {
