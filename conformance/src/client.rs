@@ -228,6 +228,47 @@ impl Client {
         }
     }
 
+    /// The same where the broker may just as well close without a word.
+    #[track_caller]
+    pub(crate) fn not_let_in(&mut self, reasons: impl Into<Codes>, returns: impl Into<Codes>) {
+        self.reasons = Reasons::Optional;
+        self.turned_away(reasons, returns);
+    }
+
+    /// The broker closes, after a CONNACK of any version or without one.
+    #[track_caller]
+    pub(crate) fn closed_after_any_connack(&mut self) {
+        let mut bytes = Vec::new();
+        let end = self.read_to_end(&mut bytes);
+        let told = matches!(bytes[..], [] | [0x20, 2, 0, 1] | [0x20, 3, 0, 0x84, 0]);
+        assert!(told, "{} instead of a CONNACK that refuses", hex(&bytes));
+        assert!(end, "the connection is still open");
+    }
+
+    /// The bytes that come within a short time, whatever they are, also up to the end.
+    pub(crate) fn bytes(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut buffer = [0; 4096];
+        self.stream
+            .set_read_timeout(Some(SILENCE))
+            .expect("a time that is not zero");
+        while let Ok(count @ 1..) = self.stream.read(&mut buffer) {
+            bytes.extend_from_slice(&buffer[..count]);
+        }
+        bytes
+    }
+
+    /// Reads all that comes; true if the connection then ends.
+    fn read_to_end(&mut self, bytes: &mut Vec<u8>) -> bool {
+        self.stream
+            .set_read_timeout(Some(SOON))
+            .expect("a time that is not zero");
+        match self.stream.read_to_end(bytes) {
+            Ok(_) => true,
+            Err(error) => error.kind() == ErrorKind::ConnectionReset,
+        }
+    }
+
     /// The broker closes the connection soon, and nothing comes before.
     #[track_caller]
     pub(crate) fn closed(&mut self) {
