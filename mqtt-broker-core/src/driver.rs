@@ -262,6 +262,8 @@ impl Shard {
     }
 
     /// Closes all connections, without what waits for a commit that will never be.
+    ///
+    /// `[MQTT-4.8.0-2]` of 3.1.1
     fn fail(&self) {
         // Nothing is done with an engine that has panicked but to close its connections.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -82,6 +82,8 @@ impl Engine {
     }
 
     /// A transport has been accepted: its packets are sent to `outbox`.
+    ///
+    /// `[MQTT-3.2.0-1]`
     pub fn open(&mut self, now: Instant, outbox: Arc<Outbox>, out: &mut Output) -> ConnectionId {
         self.next_epoch = self.next_epoch.wrapping_add(1);
         let epoch = self.next_epoch;
@@ -205,6 +207,10 @@ fn put_session(session: &mut Session, out: &mut Output) {
 }
 
 /// Sends a packet, unless it is larger than the client takes. `[MQTT-3.1.2-24]`
+///
+/// `[MQTT-3.4.2-2]` `[MQTT-3.4.2-3]` `[MQTT-3.5.2-2]` `[MQTT-3.5.2-3]` `[MQTT-3.6.2-2]`
+/// `[MQTT-3.6.2-3]` `[MQTT-3.7.2-2]` `[MQTT-3.7.2-3]` `[MQTT-3.9.2-1]` `[MQTT-3.9.2-2]`
+/// `[MQTT-3.11.2-1]` `[MQTT-3.11.2-2]` `[MQTT-3.15.2-2]` `[MQTT-3.15.2-3]`
 fn send<B: AsRef<[u8]>>(
     connection: &mut Connection,
     packet: &Packet<B>,

@@ -28,6 +28,9 @@ impl Message {
     ///
     /// `properties` are those that are forwarded as they came: topic alias, message expiry interval
     /// and subscription identifiers are not among them.
+    ///
+    /// `[MQTT-3.3.2-4]` `[MQTT-3.3.2-15]` `[MQTT-3.3.2-16]` `[MQTT-3.3.2-17]` `[MQTT-3.3.2-18]`
+    /// `[MQTT-3.3.2-20]`
     #[must_use]
     pub fn new(topic: TopicName<&[u8]>, properties: Properties<&[u8]>, payload: &[u8]) -> Self {
         let (topic, properties) = (topic.bytes(), properties.raw());

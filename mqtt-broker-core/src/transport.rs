@@ -11,6 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// An established, ordered stream of bytes to one client, and what is known of its other end.
 ///
 /// Any tokio stream will do: TCP, TLS, a WebSocket adapter, `tokio::io::DuplexStream` in tests.
+///
+/// `[MQTT-4.2-1]`
 pub trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {
     /// The other end.
     fn peer(&self) -> &Peer;

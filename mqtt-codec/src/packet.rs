@@ -193,6 +193,8 @@ impl<'a> Packet<&'a [u8]> {
 ///
 /// MQTT 3.1 sets DUP on any packet that is sent again, and leaves the flags of others unused. The
 /// version of a CONNECT is not known yet; nobody sends one twice.
+///
+/// `[MQTT-3.6.1-1]` `[MQTT-3.8.1-1]` `[MQTT-3.10.1-1]` `[MQTT-3.14.1-1]` `[MQTT-3.15.1-1]`
 fn has_fixed_flags(packet_type: PacketType, version: Version) -> bool {
     match packet_type {
         PacketType::Publish => false,

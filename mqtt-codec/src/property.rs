@@ -96,6 +96,7 @@ macro_rules! properties {
                 match self { $( Self::$name(_) => Index::$name, )+ }
             }
 
+            // [MQTT-2.2.2-1]
             fn put(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
                 match self { $( Self::$name(value) => { out.push($id); kind::put::$kind(*value, out) } )+ }
             }
@@ -290,6 +291,7 @@ impl<'a> Properties<&'a [u8]> {
     }
 }
 
+// [MQTT-1.5.7-1] [MQTT-3.3.2-13] [MQTT-3.3.2-19]
 fn scan(raw: &[u8], owner: PropertyOwner) -> Parsed<'_, Present> {
     let mut present = Present::default();
     let mut rest = raw;

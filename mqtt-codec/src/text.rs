@@ -18,6 +18,8 @@ impl<B: AsRef<[u8]>> Text<B> {
     /// # Errors
     /// [`DecodeError::Utf8`] `[MQTT-1.5.4-1]`, [`DecodeError::NullCharacter`] `[MQTT-1.5.4-2]`, or
     /// [`DecodeError::TextTooLong`] where there are more than 65,535 bytes.
+    ///
+    /// `[MQTT-1.5.4-3]`
     pub fn new(bytes: B) -> Result<Self, DecodeError> {
         let slice = bytes.as_ref();
         if slice.len() > usize::from(u16::MAX) {

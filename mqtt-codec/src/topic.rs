@@ -103,6 +103,8 @@ impl<B: AsRef<[u8]>> TopicFilter<B> {
     ///
     /// A filter that begins with a wildcard does not match a name that begins with `$`
     /// `[MQTT-4.7.2-1]`; `a/#` matches `a` too.
+    ///
+    /// `[MQTT-3.3.2-3]` `[MQTT-4.7.3-4]`
     #[must_use]
     pub fn matches<N: AsRef<[u8]>>(&self, name: &TopicName<N>) -> bool {
         let (mut filter, mut name) = (self.filter(), name.as_bytes());
@@ -216,6 +218,7 @@ fn split_share(shared: &[u8]) -> Result<(&[u8], &[u8]), DecodeError> {
     }
 }
 
+// [MQTT-4.7.3-2]
 fn check_wildcards(filter: &[u8]) -> Result<(), DecodeError> {
     let mut rest = Some(filter);
     while let Some(here) = rest {

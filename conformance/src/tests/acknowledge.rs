@@ -31,7 +31,8 @@ tests! {
         let mut client = t.client("a");
         client.send("50 <0005>");
         let pubrel = client.packet_of(Kind::PubRel);
-        assert_eq!((pubrel.id(), pubrel.reason()), (5, 0x92));
+        assert_eq!(pubrel.id(), 5);
+        assert!([0, 0x92].contains(&pubrel.reason()), "{pubrel:?}");
         unknown_reason_code_is_malformed(t, 0x62);
     }
 
@@ -41,7 +42,8 @@ tests! {
         let mut client = t.client("a");
         client.send("62 <0005>");
         let pubcomp = client.packet_of(Kind::PubComp);
-        assert_eq!((pubcomp.id(), pubcomp.reason()), (5, 0x92));
+        assert_eq!(pubcomp.id(), 5);
+        assert!([0, 0x92].contains(&pubcomp.reason()), "{pubcomp:?}");
         unknown_reason_code_is_malformed(t, 0x70);
     }
 

@@ -68,7 +68,7 @@ tests! {
     fn topic_alias_0(t) {
         let mut client = t.client("a");
         client.send(r#"30 <"~/t" <23 0000> 'x'>"#);
-        client.refused(0x94);
+        client.refused([0x81, 0x82, 0x94]);
     }
 
     /// A topic alias stands for its topic, until it is given another one.

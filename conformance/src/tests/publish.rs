@@ -31,7 +31,7 @@ tests! {
         t.client("p").publish_with("~/t", 8 | 2, "", "x");
         client.message("~/t", "x");
         client.send(r#"38 <"~/t" {} 'x'>"#);
-        client.refused(0x81);
+        client.refused([0x81, 0x82]);
     }
 
     /// DUP is about one hop: what a publisher sends again is no repetition to a subscriber.
@@ -73,7 +73,7 @@ tests! {
         for topic in ["~/+", "~/#", "~/a+b", "+/~", "#"] {
             let mut client = t.client("a");
             client.send(&format!(r#"30 <"{topic}" {{}} 'x'>"#));
-            client.refused([0x81, 0x90]);
+            client.refused([0x81, 0x82, 0x90]);
         }
         witness.quiet();
     }

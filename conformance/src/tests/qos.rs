@@ -167,7 +167,7 @@ tests! {
         let mut client = t.client("a");
         client.subscribe("~/t", 0);
         let mut publisher = t.stays("p");
-        for first in ["34", "3c", "34"] {
+        for first in ["34", "3c", "3c"] {
             publisher.send(&format!(r#"{first} <"~/t" 0001 {{}} 'x'>"#));
             publisher.expect("50 <0001 ..>");
         }

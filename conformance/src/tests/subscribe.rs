@@ -143,6 +143,9 @@ tests! {
         let (mut messages, mut retained) = (Vec::new(), 0);
         while messages.len() < 20 || retained < 20 {
             let packet = client.packet();
+            if packet.kind == Kind::Publish {
+                client.acknowledge(&packet);
+            }
             if packet.kind == Kind::Publish && packet.retain() {
                 retained += 1;
             } else if packet.kind == Kind::Publish {

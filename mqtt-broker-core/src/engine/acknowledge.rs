@@ -34,6 +34,8 @@ impl Engine {
     }
 
     /// A QoS 2 message has been taken by the client, or refused.
+    ///
+    /// `[MQTT-4.8.2-6]`
     pub(super) fn handle_pubrec(
         &mut self,
         now: Instant,
@@ -97,6 +99,8 @@ impl Engine {
     }
 
     /// The client has let go of the packet identifier of a QoS 2 message that it has sent.
+    ///
+    /// `[MQTT-4.3.3-13]`
     pub(super) fn handle_pubrel(
         &mut self,
         id: ConnectionId,

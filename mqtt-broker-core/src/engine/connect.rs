@@ -17,6 +17,7 @@ use crate::store::WillRecord;
 use crate::{ClientId, Instant, Message, Violation};
 
 impl Engine {
+    // [MQTT-3.1.3-9] of 3.1.1
     pub(super) fn handle_connect(
         &mut self,
         id: ConnectionId,
@@ -62,6 +63,8 @@ impl Engine {
     }
 
     /// Answers a CONNECT with a failure and closes. `[MQTT-3.2.2-7]`
+    ///
+    /// `[MQTT-3.1.4-2]` `[MQTT-4.12.0-4]` `[MQTT-4.13.2-1]` `[MQTT-3.2.2-6]`
     pub(super) fn refuse(&mut self, id: ConnectionId, reason: ReasonCode, out: &mut Output) {
         let Some(connection) = self.connection_mut(id) else {
             return;
@@ -81,6 +84,7 @@ impl Engine {
         self.forget(id, out);
     }
 
+    // [MQTT-3.1.3-2] [MQTT-3.1.3-5] [MQTT-3.1.3-7] [MQTT-3.1.4-5] [MQTT-3.2.0-2] [MQTT-3.1.2-6]
     pub(super) fn admit(
         &mut self,
         now: Instant,
@@ -141,6 +145,9 @@ impl Engine {
     }
 
     /// Ends the connection that a session has. Returns the session if it goes on.
+    ///
+    /// `[MQTT-3.1.2-4]` `[MQTT-3.1.2-5]` `[MQTT-3.1.4-3]` `[MQTT-3.1.4-4]` `[MQTT-3.2.2-2]`
+    /// `[MQTT-3.2.2-3]`
     fn take_over(
         &mut self,
         now: Instant,
@@ -232,6 +239,9 @@ impl Engine {
     }
 
     /// The answer to a CONNECT that is accepted, for a new session.
+    ///
+    /// `[MQTT-3.1.2-28]` `[MQTT-3.2.2-9]` `[MQTT-3.2.2-12]` `[MQTT-3.2.2-13]` `[MQTT-3.2.2-19]`
+    /// `[MQTT-3.2.2-20]`
     fn connack(
         &self,
         connect: &Connect,
@@ -340,6 +350,7 @@ fn credentials<B: AsRef<[u8]>>(connect: &Connect<B>) -> Credentials {
     }
 }
 
+// [MQTT-3.1.2-7] [MQTT-3.1.3-10]
 fn will_record(will: &mqtt_codec::Will) -> WillRecord {
     let own = |property: &Property<'_>| {
         matches!(

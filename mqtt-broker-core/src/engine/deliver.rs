@@ -50,6 +50,8 @@ impl Variants {
 
 impl Receiver {
     /// The terms for a message of this publisher; `None` if no subscription wants it.
+    ///
+    /// `[MQTT-3.3.4-3]` `[MQTT-3.3.4-5]`
     fn terms(&self, publisher: Option<SessionId>) -> Option<Terms> {
         // [MQTT-3.8.3-3]
         let wanted = |granted: &&Granted| !granted.no_local || publisher != Some(self.session);
@@ -73,6 +75,8 @@ impl Receiver {
 
 impl Engine {
     /// Gives one receiver a message.
+    ///
+    /// `[MQTT-3.8.4-8]` `[MQTT-4.8.2-3]`
     pub(super) fn deliver(
         &mut self,
         now: Instant,
@@ -139,6 +143,8 @@ struct NewDelivery<'a, 'p> {
 
 impl NewDelivery<'_, '_> {
     /// QoS 0: sent now, behind what waits, or not at all.
+    ///
+    /// `[MQTT-4.3.1-1]`
     fn send_at_most_once(mut self, session: &mut Session, connection: &mut Connection) {
         if !connection.outbox.has_room(self.limits.outbox_bytes_max) {
             self.out.counters.dropped_slow += 1;
@@ -257,6 +263,8 @@ impl NewDelivery<'_, '_> {
     }
 
     /// Sends the message, copying what was encoded for another receiver where that is the same.
+    ///
+    /// `[MQTT-3.3.1-3]` `[MQTT-4.3.2-2]` `[MQTT-4.3.3-2]`
     fn send(&mut self, connection: &mut Connection, qos: PublishQoS, release: Release) {
         let forward = Forward {
             retain: self.retain,

@@ -184,6 +184,8 @@ impl Engine {
 
     /// Closes a connection: tells the client where it can be told, and leaves the session as the
     /// standard wants it.
+    ///
+    /// `[MQTT-3.14.4-1]` `[MQTT-3.14.4-2]`
     pub(super) fn close(&mut self, now: Instant, id: ConnectionId, cause: Cause, out: &mut Output) {
         let Some(connection) = self.connection_mut(id) else {
             return;
@@ -203,6 +205,8 @@ impl Engine {
     }
 
     /// Forgets a connection; what was sent to it is still written.
+    ///
+    /// `[MQTT-3.1.4-6]`
     pub(super) fn forget(&mut self, id: ConnectionId, out: &mut Output) {
         if let Some(connection) = self.connection_mut(id) {
             out.close(connection);
@@ -212,6 +216,8 @@ impl Engine {
     }
 
     /// The session is without a connection from now on.
+    ///
+    /// `[MQTT-4.1.0-1]`
     fn detach(&mut self, now: Instant, id: SessionId, cause: Cause, out: &mut Output) {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
@@ -248,6 +254,8 @@ impl Engine {
     }
 
     /// Publishes the will now, or when its delay is over or the session ends. `[MQTT-3.1.2-8]`
+    ///
+    /// `[MQTT-3.1.2-12]` of 3.1.1
     fn publish_or_delay_will(&mut self, now: Instant, id: SessionId, out: &mut Output) {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
@@ -260,6 +268,8 @@ impl Engine {
     }
 
     /// Ends a session: nothing is left of it. `[MQTT-4.1.0-2]`
+    ///
+    /// `[MQTT-3.1.2-7]` of 3.1.1
     pub(super) fn end_session(&mut self, now: Instant, id: SessionId, out: &mut Output) {
         let Some(mut session) = self.sessions.remove(id) else {
             return;
@@ -280,6 +290,7 @@ impl Engine {
     }
 }
 
+// [MQTT-3.1.2-29] [MQTT-3.14.2-2] [MQTT-3.14.2-4]
 fn send_disconnect(
     connection: &mut Connection,
     reason: ReasonCode,

@@ -149,6 +149,8 @@ impl Engine {
     }
 
     /// Publishes what the client may publish, and acknowledges it.
+    ///
+    /// `[MQTT-4.3.2-4]` `[MQTT-4.3.2-5]` `[MQTT-4.3.3-8]` `[MQTT-4.3.3-12]`
     fn accept(
         &mut self,
         now: Instant,
@@ -226,6 +228,7 @@ impl Engine {
         session.is_some_and(|session| session.is_received(packet_id))
     }
 
+    // [MQTT-3.3.5-2] of 3.1.1
     fn acknowledge_published(
         &mut self,
         id: ConnectionId,
@@ -306,6 +309,8 @@ impl Engine {
     ///
     /// Each message is handled wholly before the next: so all subscribers of a topic see its
     /// messages in one order, whoever publishes them.
+    ///
+    /// `[MQTT-4.5.0-1]` `[MQTT-4.6.0-5]` `[MQTT-4.6.0-6]`
     fn publish(
         &mut self,
         now: Instant,
@@ -331,6 +336,8 @@ impl Engine {
 
     /// The member of a shared subscription that gets a message: one that can take it now, else one
     /// that is connected, else one that comes back.
+    ///
+    /// `[MQTT-4.8.2-5]`
     fn choose_member(&mut self, filter: FilterId, qos: QoS) -> Option<Receiver> {
         let (sessions, connections) = (&self.sessions, &self.connections);
         self.routes.choose(filter, |id, granted| {
@@ -352,6 +359,7 @@ impl Engine {
         })
     }
 
+    // [MQTT-3.3.1-8]
     fn retain(
         &mut self,
         publication: &mut Publication<'_>,

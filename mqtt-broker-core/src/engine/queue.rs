@@ -65,6 +65,7 @@ impl Engine {
         }
     }
 
+    // [MQTT-4.8.2-4]
     pub(super) fn handle_loaded(
         &mut self,
         now: Instant,
@@ -146,6 +147,7 @@ impl Engine {
         }
     }
 
+    // [MQTT-3.3.1-8] of 3.1.1
     fn deliver_retained(
         &mut self,
         now: Instant,
@@ -192,6 +194,8 @@ fn send_trailing(now: Instant, connection: &mut Connection, trailing: &Trailing,
 }
 
 /// Sends the next delivery that waits in memory; false if there is none or it may not be sent yet.
+///
+/// `[MQTT-4.9.0-3]`
 fn send_next(
     now: Instant,
     session: &mut Session,

@@ -14,6 +14,7 @@ use crate::store::{Change, SubscriptionRecord};
 use crate::{Instant, Violation};
 
 impl Engine {
+    // [MQTT-2.2.1-6] [MQTT-3.8.4-1] [MQTT-3.8.4-7] [MQTT-3.2.2-10]
     pub(super) fn handle_subscribe(
         &mut self,
         now: Instant,
@@ -49,6 +50,8 @@ impl Engine {
     }
 
     /// Makes one subscription.
+    ///
+    /// `[MQTT-3.8.4-4]`
     fn subscribe(
         &mut self,
         id: ConnectionId,
@@ -118,6 +121,7 @@ impl Engine {
         }
     }
 
+    // [MQTT-3.10.4-2] [MQTT-3.10.4-3] [MQTT-3.10.4-4] [MQTT-3.10.4-6]
     pub(super) fn handle_unsubscribe(
         &mut self,
         id: ConnectionId,

@@ -14,6 +14,8 @@ impl AliasesIn {
     }
 
     /// Gives `topic` the number `alias`, which the caller has checked to be from 1 to the maximum.
+    ///
+    /// `[MQTT-3.3.2-12]`
     pub(crate) fn set(&mut self, alias: u16, topic: &[u8]) {
         let index = usize::from(alias).saturating_sub(1);
         if self.0.len() <= index {
@@ -52,6 +54,8 @@ impl AliasesOut {
     }
 
     /// How `topic` would be sent now.
+    ///
+    /// `[MQTT-3.1.2-26]` `[MQTT-3.1.2-27]` `[MQTT-3.3.2-11]`
     pub(crate) fn alias(&self, topic: &[u8]) -> Alias {
         match self.numbers.get(topic) {
             Some(number) => Alias::Known(*number),

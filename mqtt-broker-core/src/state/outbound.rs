@@ -170,6 +170,8 @@ impl Outbound {
 
     /// True if one more delivery may be under way. The window never spans more deliveries than
     /// there are packet identifiers.
+    ///
+    /// `[MQTT-3.3.4-9]` `[MQTT-4.9.0-1]` `[MQTT-4.9.0-2]`
     pub(crate) fn may_send(&self, receive_maximum: u16) -> bool {
         let in_flight = self.here.as_ref().map_or(0, |here| here.in_flight);
         in_flight < receive_maximum.into() && (self.sent() as u64) < PACKET_IDS
@@ -374,6 +376,8 @@ impl Outbound {
     }
 
     /// Completes a delivery that is under way.
+    ///
+    /// `[MQTT-4.3.2-3]` `[MQTT-4.3.3-3]` `[MQTT-4.3.3-5]`
     pub(crate) fn complete(&mut self, seq: u64) {
         let at = (seq - self.base) as usize;
         let here = self.here();
@@ -409,6 +413,8 @@ impl Outbound {
 }
 
 /// The packet identifier of a sequence number.
+///
+/// `[MQTT-2.2.1-4]` `[MQTT-4.3.2-1]` `[MQTT-4.3.3-1]`
 pub(crate) fn packet_id(seq: u64) -> PacketId {
     let number = 1 + seq.wrapping_sub(1) % PACKET_IDS;
     // From 1 to 65,535 by the line above.

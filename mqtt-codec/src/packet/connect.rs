@@ -75,6 +75,7 @@ impl<'a> Connect<&'a [u8]> {
         whole(Self::parse(body))
     }
 
+    // [MQTT-3.1.4-1]
     fn parse(input: &'a [u8]) -> Parsed<'a, Self> {
         let (input, (version, bridge)) = protocol(input)?;
         let (input, flags) = u8(input)?;

@@ -68,6 +68,7 @@ const DUP: u8 = 0b1000;
 const QOS_SHIFT: u8 = 1;
 
 impl<'a> Publish<&'a [u8]> {
+    // [MQTT-3.3.2-2]
     pub(crate) fn decode(frame: Frame<'a>, version: Version) -> Result<Self, DecodeError> {
         whole(Self::parse(frame.first, frame.body, version))
     }
