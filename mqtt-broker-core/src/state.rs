@@ -4,6 +4,8 @@ mod aliases;
 mod connection;
 mod deadlines;
 mod filter_set;
+#[cfg(test)]
+mod naive;
 mod outbound;
 mod retained;
 mod routes;

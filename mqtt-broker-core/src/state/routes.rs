@@ -357,23 +357,29 @@ impl FilterId {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use mqtt_codec::TopicName;
     use proptest::collection::vec;
     use proptest::prelude::*;
     use proptest::sample::select;
 
+    use super::super::naive::{matches, without_share};
     use super::*;
 
     #[derive(Clone, Debug)]
     enum Step {
         Subscribe(u32, String, QoS),
         Unsubscribe(u32, String),
+        /// As many as a fleet has, one after the other.
+        Fleet(String),
+        /// The session ends, with all its subscriptions.
+        End(u32),
     }
 
     /// All subscriptions as a list.
     type Naive = BTreeMap<(u32, String), Granted>;
 
     const SESSIONS: u32 = 4;
+    /// The sessions of a fleet: more than a short list of subscribers has.
+    const FLEET: std::ops::Range<u32> = SESSIONS..SESSIONS + 40;
 
     fn session(index: u32) -> SessionId {
         SessionId { index, epoch: 1 }
@@ -385,12 +391,16 @@ mod tests {
     }
 
     fn topic() -> impl Strategy<Value = String> {
-        let topic = vec(level(), 1..5).prop_map(|levels| levels.join("/"));
+        let deep = vec(select(vec!["a", "b"]), 20..40);
+        let levels = prop_oneof![9 => vec(level(), 1..5), 1 => deep];
+        let topic = levels.prop_map(|levels| levels.join("/"));
         topic.prop_filter("not empty", |topic| !topic.is_empty())
     }
 
     fn filter() -> impl Strategy<Value = String> {
-        let levels = vec(prop_oneof![3 => level(), 1 => Just("+")], 0..5);
+        let deep = vec(select(vec!["a", "b", "+", "+", "+"]), 0..40);
+        let short = vec(prop_oneof![3 => level(), 1 => Just("+")], 0..5);
+        let levels = prop_oneof![9 => short, 1 => deep];
         let share = select(vec!["", "", "$share/g/", "$share/h/"]);
         let filter = (share, levels, select(vec!["", "#"])).prop_map(|(share, levels, end)| {
             let levels = levels
@@ -405,10 +415,12 @@ mod tests {
     fn step() -> impl Strategy<Value = Step> {
         let qos = select(vec![QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce]);
         prop_oneof![
-            (0..SESSIONS, filter(), qos)
+            8 => (0..SESSIONS, filter(), qos)
                 .prop_map(|(session, filter, qos)| Step::Subscribe(session, filter, qos)),
-            (0..SESSIONS, filter())
+            8 => (0..SESSIONS, filter())
                 .prop_map(|(session, filter)| Step::Unsubscribe(session, filter)),
+            1 => filter().prop_map(Step::Fleet),
+            3 => (0..FLEET.end).prop_map(Step::End),
         ]
     }
 
@@ -432,16 +444,26 @@ mod tests {
                 let there = id.is_some_and(|id| routes.unsubscribe(session(index), id));
                 assert_eq!(there, naive.remove(&(index, filter)).is_some());
             }
+            Step::Fleet(filter) => {
+                for index in FLEET {
+                    let step = Step::Subscribe(index, filter.clone(), QoS::AtLeastOnce);
+                    apply(routes, naive, step);
+                }
+            }
+            Step::End(index) => {
+                let keys = naive.keys().filter(|(other, _)| *other == index);
+                for (_, filter) in keys.cloned().collect::<Vec<_>>() {
+                    apply(routes, naive, Step::Unsubscribe(index, filter));
+                }
+            }
         }
     }
 
     /// What each session gets for a topic, in whichever order.
     fn expected(naive: &Naive, topic: &str) -> BTreeMap<u32, BTreeSet<u32>> {
-        let topic = TopicName::from_text(topic).unwrap();
         let mut sessions: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
         for ((index, filter), granted) in naive {
-            let filter = TopicFilter::from_text(filter).unwrap();
-            if filter.share_name().is_none() && filter.matches(&topic) {
+            if !filter.starts_with("$share/") && matches(filter, topic) {
                 let identifier = granted.identifier.unwrap().get();
                 sessions.entry(*index).or_default().insert(identifier);
             }
@@ -459,12 +481,10 @@ mod tests {
             assert_eq!(earlier, None, "a session has two entries");
         }
         assert_eq!(found, expected(naive, topic), "{topic}");
-        let name = TopicName::from_text(topic).unwrap();
         let groups: BTreeSet<_> = naive
             .keys()
             .filter(|(_, filter)| {
-                let filter = TopicFilter::from_text(filter).unwrap();
-                filter.share_name().is_some() && filter.matches(&name)
+                filter.starts_with("$share/") && matches(without_share(filter), topic)
             })
             .map(|(_, filter)| filter.clone())
             .collect();
