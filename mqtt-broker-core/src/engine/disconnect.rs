@@ -235,14 +235,16 @@ impl Engine {
             | Cause::KeepAlive
             | Cause::TakenOver { .. }
             | Cause::Refused(_)
-            | Cause::ShuttingDown => self.publish_or_delay_will(now, id, out),
+            | Cause::ShuttingDown => {}
         }
+        // It must be gone before its will is published: a shared subscription might choose it.
+        if session.expiry_interval == 0 || cause == (Cause::TakenOver { resumed: false }) {
+            return self.end_session(now, id, out);
+        }
+        self.publish_or_delay_will(now, id, out);
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
-        if session.expiry_interval == 0 {
-            return self.end_session(now, id, out);
-        }
         session.outbound.disconnect();
         let queued = session.outbound.waiting() > 0;
         put_session(session, out);

@@ -372,3 +372,26 @@ fn a_will_may_be_of_qos_0_to_somebody_who_is_away() {
     assert_eq!(world.received("watcher"), [""; 0]);
     assert_eq!(world.engine.retained(), 1);
 }
+
+/// The session that ended with the connection was chosen for its own will, which nobody got.
+#[test]
+fn a_session_that_ends_does_not_get_its_own_will() {
+    for version in Version::ALL {
+        for taken_over in [false, true] {
+            let mut world = World::new();
+            let dies = hello(version).will(post("will", "dead").qos(Q1));
+            world.connect("a", dies).subscribe("$share/g/will", Q1);
+            world
+                .connect("b", v5().stays())
+                .subscribe("$share/g/will", Q1)
+                .disconnect();
+            if taken_over {
+                world.connect("other", hello(version).id("a"));
+            } else {
+                world.client("a").lose();
+            }
+            world.connect("b", v5().stays());
+            assert_eq!(world.received("b"), ["PUBLISH will dead q1 id1"]);
+        }
+    }
+}
