@@ -331,18 +331,15 @@ impl Rules {
                 self.deliver(&who, &item, &[granted]);
             }
         }
-        if let Some(who) = publisher {
-            let connection = self
-                .sessions
-                .get_mut(who)
-                .unwrap()
-                .connection
-                .as_mut()
-                .unwrap();
-            if post.qos == QoS::ExactlyOnce {
-                connection.kept.push_back(Ack::PubRel);
-            }
-            self.settle(who);
+        if let Some(session) = publisher.and_then(|who| self.sessions.get_mut(who))
+            && let Some(connection) = &mut session.connection
+            && post.qos == QoS::ExactlyOnce
+        {
+            connection.kept.push_back(Ack::PubRel);
+        }
+        // Acknowledgements come when all have got it.
+        for who in self.sessions.keys().cloned().collect::<Vec<_>>() {
+            self.settle(&who);
         }
     }
 
@@ -364,7 +361,8 @@ impl Rules {
             .collect();
         item.identifiers.sort_unstable();
         self.enqueue(who, item);
-        self.settle(who);
+        let session = self.sessions.get_mut(who).unwrap();
+        while session.send_next(self.now) {}
     }
 
     fn enqueue(&mut self, who: &str, mut item: Item) {
