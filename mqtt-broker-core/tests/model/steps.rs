@@ -156,20 +156,7 @@ impl Run {
     fn take(&mut self, step: &Step) {
         let (world, rules) = (&mut self.world, &mut self.rules);
         let who = match step {
-            Step::Connect(who, hello) => {
-                let client = CLIENTS[*who].0;
-                let name = format!("{client}{}", self.names[*who].len());
-                rules.connect(client, hello);
-                world.open(&name, hello.clone().id(client));
-                let mut actor = world.client(&name);
-                // What came on an earlier connection, another one has got.
-                actor.state().lawless = true;
-                actor.state().improvises = true;
-                world.run();
-                self.names[*who].push(name);
-                self.aliases[*who].clear();
-                return;
-            }
+            Step::Connect(who, hello) => return self.connect(*who, hello),
             Step::Wait(seconds) => {
                 rules.wait(*seconds);
                 return world.advance_secs(*seconds);
@@ -239,6 +226,20 @@ impl Run {
                 }
             }
         }
+    }
+
+    fn connect(&mut self, who: usize, hello: &Hello) {
+        let client = CLIENTS[who].0;
+        let name = format!("{client}{}", self.names[who].len());
+        self.rules.connect(client, hello);
+        self.world.open(&name, hello.clone().id(client));
+        let mut actor = self.world.client(&name);
+        // What came on an earlier connection, another one has got.
+        actor.state().lawless = true;
+        actor.state().improvises = true;
+        self.world.run();
+        self.names[who].push(name);
+        self.aliases[who].clear();
     }
 
     fn compare(&mut self, step: &Step) {
