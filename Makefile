@@ -19,8 +19,10 @@ TARGET = all
 SECONDS = 60
 SEEDS = 1000
 ROUNDS = 200
+# The page of statements is written anew, but compared in `make test`.
+CHECK =
 # They are for this file alone: TARGET, for one, means something else to build scripts.
-unexport ARGS STORE DATA TARGET SECONDS SEEDS ROUNDS
+unexport ARGS STORE DATA TARGET SECONDS SEEDS ROUNDS CHECK
 
 # A processor without an operating system: what builds for it needs neither.
 BARE := thumbv7em-none-eabi
@@ -46,7 +48,8 @@ run: $(if $(filter memory,$(STORE)),cargo,rocksdb) ## runs the server on 127.0.0
 		$(if $(filter memory,$(STORE)),--no-default-features --,-- --data-dir '$(DATA)') $(ARGS)
 
 .PHONY: test
-test: fmt clippy units doc bare interop ## everything that must pass
+test: CHECK = --check
+test: fmt clippy units doc bare conformance interop ## everything that must pass
 
 .PHONY: lint
 lint: fmt clippy lines deny ## the checks that run nothing: format, clippy, file length, licences
@@ -88,6 +91,29 @@ interop: rocksdb ## real clients against the server; ARGS="-k will" selects, BRO
 	$(if $(BROKER),,cargo build --release -p mqtt-server)
 	@STORE='$(STORE)' MQTTD="$${MQTTD:-$(TARGET_DIR)/release/mqttd}" NODE_PATH='$(INTEROP)/node/node_modules' PYTHONDONTWRITEBYTECODE=1 \
 		'$(INTEROP)/python/bin/python' -m pytest interop $(ARGS)
+
+# Mosquitto is there to check the suite itself: what it fails is known, and why.
+CONFORMANCE := $(TARGET_DIR)/conformance
+MOSQUITTO = $(shell command -v mosquitto || ls /usr/sbin/mosquitto 2>/dev/null)
+KNOWN := Mosquitto-2.0.11
+
+.PHONY: conformance
+conformance: $(if $(BROKER),cargo,rocksdb) ## each statement of the standard; BROKER=host:port asks another broker; ARGS="-v"
+	$(call step,Conformance)
+	cargo build --release -p mqtt-conformance $(if $(BROKER),,-p mqtt-server)
+	@ask() { '$(TARGET_DIR)/release/mqtt-conformance' "$$@"; }; \
+	if [ -n '$(BROKER)' ]; then ask run --broker '$(BROKER)' $(ARGS); exit; fi; \
+	mkdir -p '$(CONFORMANCE)'; \
+	run() { ask run --name "$$1" --json "$(CONFORMANCE)/$$2.json" $(ARGS) "$${@:3}"; }; \
+	ours() { run "$$@" --mqttd '$(TARGET_DIR)/release/mqttd' --strict; }; \
+	ours 'mqttd, state in memory' memory; \
+	ours 'mqttd, state in RocksDB' rocksdb --store rocksdb; \
+	run 'embedded broker with an authority' embedded --embedded --strict; \
+	ask document '$(CONFORMANCE)'/{memory,rocksdb,embedded}.json --known conformance/brokers/$(KNOWN).csv $(CHECK); \
+	case "$$('$(MOSQUITTO)' -h 2>/dev/null | head -1)" in \
+	*' $(subst Mosquitto-,,$(KNOWN))'*) run '$(KNOWN)' mosquitto --mosquitto '$(MOSQUITTO)' --known conformance/brokers/$(KNOWN).csv ;; \
+	*) echo 'Skipped: the broker $(KNOWN), which the suite is checked with, is not installed.' ;; \
+	esac
 
 .PHONY: lines
 lines:

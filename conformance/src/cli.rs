@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::client::Reasons;
 use crate::code::Code;
+use crate::differential::Differential;
 use crate::document::Document;
 use crate::report::{Detail, Known, Report};
 use crate::run::Run;
@@ -31,8 +32,29 @@ struct Arguments {
 enum Command {
     /// Runs the tests against a broker. Exits with 1 if one fails that is not known to.
     Run(RunArguments),
+    /// Plays random scripts on mqttd and on Mosquitto. Exits with 1 if subscribers see a difference.
+    Compare(CompareArguments),
     /// Makes the page of all statements from reports. Exits with 1 if something is missing in it.
     Document(DocumentArguments),
+}
+
+#[derive(Debug, Args)]
+struct CompareArguments {
+    /// The program mqttd.
+    #[arg(long, value_name = "PROGRAM")]
+    mqttd: PathBuf,
+
+    /// The program mosquitto.
+    #[arg(long, value_name = "PROGRAM")]
+    mosquitto: PathBuf,
+
+    /// How many scripts to play.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
+    seeds: u64,
+
+    /// The seed of the first one.
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    first: u64,
 }
 
 #[derive(Debug, Args)]
@@ -126,6 +148,7 @@ pub(crate) fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match arguments.command {
         Command::Run(arguments) => run(&arguments),
+        Command::Compare(arguments) => compare(&arguments),
         Command::Document(arguments) => document(&arguments),
     };
     match done {
@@ -191,6 +214,33 @@ fn run(arguments: &RunArguments) -> Result<ExitCode, String> {
     // A reader that wants no more, such as `head`, is no error.
     let _ = std::io::stdout().write_all(report.text(&statements, detail).as_bytes());
     Ok(if report.is_as_expected() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn compare(arguments: &CompareArguments) -> Result<ExitCode, String> {
+    let ours = Server::mqttd(&arguments.mqttd, Store::Memory)?;
+    let theirs = Server::mosquitto(&arguments.mosquitto)?;
+    let differential = Differential {
+        ours: ours.address,
+        theirs: theirs.address,
+    };
+    let comparison = differential.compare(arguments.first..arguments.first + arguments.seeds);
+    let mut out = std::io::stdout();
+    for difference in &comparison.differences {
+        let _ = writeln!(out, "{difference}");
+    }
+    let _ = writeln!(
+        out,
+        "{} scripts, {} steps, {} messages, {} differences",
+        comparison.scripts,
+        comparison.steps,
+        comparison.messages,
+        comparison.differences.len()
+    );
+    Ok(if comparison.differences.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

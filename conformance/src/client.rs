@@ -304,6 +304,28 @@ impl Client {
         self.ended();
     }
 
+    /// What comes before the answer to a PINGREQ; true if the connection has ended instead.
+    #[track_caller]
+    pub(crate) fn drain(&mut self) -> (Vec<Packet>, bool) {
+        self.send("c000");
+        let mut packets = Vec::new();
+        loop {
+            match self.next(SOON) {
+                Next::Packet(packet) if packet.kind == Kind::PingResp => return (packets, false),
+                Next::Packet(packet) => packets.push(packet),
+                Next::Closed => return (packets, true),
+                Next::Nothing => panic!("no answer to a PINGREQ"),
+            }
+        }
+    }
+
+    /// Sends no more, and waits until the broker has closed.
+    #[track_caller]
+    pub(crate) fn end(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+        self.ended();
+    }
+
     /// Whatever comes, up to the end of the connection.
     #[track_caller]
     fn ended(&mut self) {

@@ -18,6 +18,7 @@
 mod cli;
 mod client;
 mod code;
+mod differential;
 mod document;
 mod notation;
 mod packet;

@@ -73,7 +73,7 @@ impl Server {
             free_ports().map_err(|error| format!("no free port: {error}"))?;
         let config = directory.join("mosquitto.conf");
         let text = format!(
-            "listener {} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nset_tcp_nodelay true\n\
+            "listener {} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 0\nset_tcp_nodelay true\n\
              listener {} 127.0.0.1\nprotocol websockets\n",
             address.port(),
             websocket.port(),

@@ -265,7 +265,7 @@ impl Engine {
         if session.will_delay() == 0
             && let Some(will) = session.will.take()
         {
-            self.publish_will(now, &will, out);
+            self.publish_will(now, id, &will, out);
         }
     }
 
@@ -287,7 +287,7 @@ impl Engine {
             });
         }
         if let Some(will) = session.will {
-            self.publish_will(now, &will, out);
+            self.publish_will(now, id, &will, out);
         }
     }
 }

@@ -202,7 +202,7 @@ impl Engine {
         if session.stored {
             put_session(session, out);
         }
-        self.publish_will(now, &will, out);
+        self.publish_will(now, id, &will, out);
     }
 }
 

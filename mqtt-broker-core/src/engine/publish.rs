@@ -292,11 +292,18 @@ impl Engine {
         send(connection, &packet, release, out);
     }
 
-    /// Publishes a will.
-    pub(super) fn publish_will(&mut self, now: Instant, will: &WillRecord, out: &mut Output) {
+    /// Publishes the will of a session: a message like any other that its client publishes.
+    pub(super) fn publish_will(
+        &mut self,
+        now: Instant,
+        publisher: SessionId,
+        will: &WillRecord,
+        out: &mut Output,
+    ) {
         let topic = will.message.topic();
         // It keeps its retain flag. [MQTT-3.1.2-14] [MQTT-3.1.2-15]
         let mut publication = Publication::kept(topic.as_view(), &will.message);
+        publication.publisher = Some(publisher);
         if let Some(seconds) = will.message_expiry_interval {
             publication.expires = Some(now.after_secs(seconds));
             // The message to keep is another one: its lifetime begins now.

@@ -211,7 +211,7 @@ impl Rules {
             self.leave_group(who, filter);
         }
         if let Some(will) = session.will.take() {
-            self.publish(None, &will);
+            self.publish(who, &will);
         }
     }
 
@@ -221,7 +221,7 @@ impl Rules {
             .get_mut(who)
             .and_then(|session| session.will.take())
         {
-            self.publish(None, &will);
+            self.publish(who, &will);
         }
     }
 
@@ -295,7 +295,7 @@ impl Rules {
     }
 
     /// A message is published, by a client or as a will.
-    pub(crate) fn publish(&mut self, publisher: Option<&str>, post: &Post) {
+    pub(crate) fn publish(&mut self, publisher: &str, post: &Post) {
         let item = Item {
             topic: post.topic.clone(),
             payload: String::from_utf8(post.payload.clone()).unwrap(),
@@ -316,7 +316,7 @@ impl Rules {
         for who in self.sessions.keys().cloned().collect::<Vec<_>>() {
             // [MQTT-3.8.3-3]
             let wanted = |filter: &str, options: &SubscriptionOptions| {
-                matches(filter, &post.topic) && !(options.no_local && publisher == Some(&*who))
+                matches(filter, &post.topic) && !(options.no_local && publisher == who)
             };
             let matching = self.sessions[&who].subscriptions.iter();
             let matching = matching.filter(|(filter, (options, _))| {
@@ -333,7 +333,7 @@ impl Rules {
                 self.deliver(&who, &item, &[granted]);
             }
         }
-        if let Some(session) = publisher.and_then(|who| self.sessions.get_mut(who))
+        if let Some(session) = self.sessions.get_mut(publisher)
             && let Some(connection) = &mut session.connection
             && post.qos == QoS::ExactlyOnce
         {

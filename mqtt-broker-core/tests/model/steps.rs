@@ -195,7 +195,7 @@ impl Run {
                 actor.unsubscribe(filter);
             }
             Step::Publish(_, post) => {
-                rules.publish(Some(client), post);
+                rules.publish(client, post);
                 let mut post = post.clone();
                 if let Some(alias) = post.alias {
                     let topic = self.aliases[who].insert(alias, post.topic.clone());

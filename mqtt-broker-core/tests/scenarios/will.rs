@@ -28,6 +28,25 @@ fn dies(delay: u32) -> Hello {
 
 const DEAD: &str = "PUBLISH will dead q0";
 
+/// A will came back to the client that had left it, though it had asked not to get what is its own.
+// [MQTT-3.8.3-3]
+#[test]
+fn a_will_is_a_message_of_its_client() {
+    let mut world = watched();
+    let hello = || v5().stays().will(post("will", "dead").qos(Q1));
+    let options = SubscriptionOptions {
+        no_local: true,
+        ..SubscriptionOptions::of_qos(Q1)
+    };
+    world
+        .connect("a", hello())
+        .subscribe_all(&[("will", options)], None);
+    world.client("a").lose();
+    assert_eq!(world.received("watcher"), ["PUBLISH will dead q1 id1"]);
+    world.connect("a", hello());
+    assert_eq!(world.received("a"), [""; 0]);
+}
+
 // [MQTT-3.1.2-7] [MQTT-3.1.2-8] [MQTT-3.1.2-10]
 #[test]
 fn a_lost_connection_has_its_will_published_once() {
