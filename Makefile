@@ -111,9 +111,19 @@ conformance: $(if $(BROKER),cargo,rocksdb) ## each statement of the standard; BR
 	run 'embedded broker with an authority' embedded --embedded --strict; \
 	ask document '$(CONFORMANCE)'/{memory,rocksdb,embedded}.json --known conformance/brokers/$(KNOWN).csv $(CHECK); \
 	case "$$('$(MOSQUITTO)' -h 2>/dev/null | head -1)" in \
-	*' $(subst Mosquitto-,,$(KNOWN))'*) run '$(KNOWN)' mosquitto --mosquitto '$(MOSQUITTO)' --known conformance/brokers/$(KNOWN).csv ;; \
-	*) echo 'Skipped: the broker $(KNOWN), which the suite is checked with, is not installed.' ;; \
+	*' $(subst Mosquitto-,,$(KNOWN))'*) \
+		run '$(KNOWN)' mosquitto --mosquitto '$(MOSQUITTO)' --known conformance/brokers/$(KNOWN).csv; \
+		$(call compare,300) ;; \
+	*) echo 'Skipped: $(KNOWN), which the suite is checked and mqttd is compared with, is not installed.' ;; \
 	esac
+
+compare = '$(TARGET_DIR)/release/mqtt-conformance' compare --mqttd '$(TARGET_DIR)/release/mqttd' --mosquitto '$(MOSQUITTO)' --seeds $(1)
+
+.PHONY: differential
+differential: rocksdb ## random scripts on mqttd and on Mosquitto, which has to be installed: SEEDS=1000
+	$(call step,mqttd and Mosquitto)
+	cargo build --release -p mqtt-conformance -p mqtt-server
+	@$(call compare,$(SEEDS))
 
 .PHONY: lines
 lines:

@@ -186,7 +186,7 @@ fn filters(dice: &mut Rng) -> Vec<(&'static str, u8)> {
 /// filter: Mosquitto 2.0.11 keeps those of the first time, against [MQTT-3.8.4-3].
 pub(super) fn lasting_options(who: usize, filter: &str) -> u8 {
     let dice = filter.len() + 3 * who;
-    u8::from(dice % 3 == 0) << 2 | u8::from(dice % 2 == 0) << 3
+    u8::from(dice.is_multiple_of(3)) << 2 | u8::from(dice.is_multiple_of(2)) << 3
 }
 
 fn pick<T: Clone>(dice: &mut Rng, all: &[T]) -> T {
