@@ -42,9 +42,8 @@ impl Engine {
         {
             return Err(Violation::AuthMethodChanged);
         }
-        let fits = auth.reason == ReasonCode::ContinueAuthentication
-            || (again && auth.reason == ReasonCode::ReAuthenticate);
-        if !fits {
+        // [MQTT-4.12.0-3] [MQTT-4.12.1-1]
+        if auth.reason != connection.auth_expected {
             return Err(Violation::AuthReason);
         }
         let data = auth
@@ -133,10 +132,12 @@ impl Engine {
         match decision {
             Decision::Accept(grant) => {
                 connection.permissions = Some(grant.permissions);
+                connection.auth_expected = ReasonCode::ReAuthenticate;
                 let packet = auth(ReasonCode::Success, &credentials, grant.data.as_deref());
                 send(connection, &packet, Release::Now, out);
             }
             Decision::Continue(data) => {
+                connection.auth_expected = ReasonCode::ContinueAuthentication;
                 let packet = auth(
                     ReasonCode::ContinueAuthentication,
                     &credentials,

@@ -233,6 +233,7 @@ impl Engine {
             .method
             .is_some()
             .then(|| connecting.credentials.clone());
+        connection.auth_expected = ReasonCode::ReAuthenticate;
         let silence = (keep_alive > 0).then(|| super::expire::keep_alive_time(keep_alive));
         self.watch_connection(id, silence.map(|silence| now + silence));
         self.watch_session(session);

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use mqtt_codec::{Packet, TopicFilter, TopicName, Version};
+use mqtt_codec::{Packet, ReasonCode, TopicFilter, TopicName, Version};
 
 use super::deadlines::Second;
 use super::{AliasesIn, AliasesOut, SessionId};
@@ -71,6 +71,8 @@ pub(crate) struct Connection {
     pub(crate) aliases_out: Option<Box<AliasesOut>>,
     /// Who the client says it is, while an authentication method is in use.
     pub(crate) credentials: Option<Arc<Credentials>>,
+    /// The reason code that the client's next AUTH has to have.
+    pub(crate) auth_expected: ReasonCode,
 }
 
 impl Connection {
@@ -93,6 +95,7 @@ impl Connection {
             aliases_in: AliasesIn::default(),
             aliases_out: None,
             credentials: None,
+            auth_expected: ReasonCode::ContinueAuthentication,
         }
     }
 

@@ -206,6 +206,32 @@ fn who_fails_to_prove_it_again_is_disconnected() {
     );
 }
 
+/// An AUTH either begins an exchange or goes on with one.
+// [MQTT-4.12.0-3] [MQTT-4.12.1-1]
+#[test]
+fn only_an_exchange_that_has_begun_goes_on() {
+    let mut world = counting();
+    world
+        .connect("a", v5().method("COUNT", b"3"))
+        .authenticate(CONTINUE, b"3");
+    assert_eq!(
+        world.packets("a"),
+        ["CONNACK Success", "DISCONNECT ProtocolError", "CLOSED"]
+    );
+    for (reason, after) in [(AGAIN, b"1"), (CONTINUE, b"3")] {
+        world
+            .connect("b", v5().method("COUNT", b"3"))
+            .authenticate(AGAIN, after);
+        world.packets("b");
+        world.client("b").authenticate(reason, b"3");
+        assert_eq!(
+            world.packets("b"),
+            ["DISCONNECT ProtocolError", "CLOSED"],
+            "{reason:?}"
+        );
+    }
+}
+
 /// A CONNACK may say that the password is wrong, a DISCONNECT may not.
 // [MQTT-3.14.2-1]
 #[test]
