@@ -12,6 +12,7 @@ use crate::client::Reasons;
 use crate::code::Code;
 use crate::differential::Differential;
 use crate::document::Document;
+use crate::embedded::Embedded;
 use crate::report::{Detail, Known, Report};
 use crate::run::Run;
 use crate::server::{Server, Store};
@@ -142,6 +143,10 @@ struct Subject {
     /// The program mosquitto, which is started for this.
     #[arg(long, value_name = "PROGRAM")]
     mosquitto: Option<PathBuf>,
+
+    /// The broker within this program, which has users, permissions and an authentication method.
+    #[arg(long)]
+    embedded: bool,
 }
 
 pub(crate) fn main() -> ExitCode {
@@ -172,9 +177,11 @@ fn run(arguments: &RunArguments) -> Result<ExitCode, String> {
         (None, Some(program)) => Some(Server::mosquitto(program)?),
         (None, None) => None,
     };
+    let embedded = subject.embedded.then(Embedded::start).transpose()?;
     let address = subject
         .broker
-        .or(server.as_ref().map(|server| server.address));
+        .or(server.as_ref().map(|server| server.address))
+        .or(embedded.as_ref().map(|embedded| embedded.address));
     let address = address.ok_or("no broker")?;
     let websocket = arguments
         .websocket
@@ -182,6 +189,9 @@ fn run(arguments: &RunArguments) -> Result<ExitCode, String> {
     let mut has = Vec::new();
     if !arguments.quick {
         has.push(Need::Patience);
+    }
+    if embedded.is_some() {
+        has.push(Need::Authority);
     }
     let run = Run {
         address,

@@ -2,7 +2,8 @@
 //!
 //! A test sends raw bytes, written down in a [notation], over a connection of its own, and looks at
 //! what comes back. It names the numbered statements that it proves. What is not here: an encoder of
-//! packets, since it would not let a test say anything wrong, and any code of the broker under test.
+//! packets, since it would not let a test say anything wrong, and any code of the broker under test,
+//! but for the [broker](embedded) that some tests need.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,6 +21,7 @@ mod client;
 mod code;
 mod differential;
 mod document;
+mod embedded;
 mod notation;
 mod packet;
 mod report;
