@@ -21,6 +21,8 @@ pub(crate) struct Client {
     /// What stands for `~` in the notation.
     name: String,
     reasons: Reasons,
+    /// A larger packet of the broker is an error.
+    packet_bytes_max: usize,
     received: Vec<u8>,
 }
 
@@ -55,15 +57,26 @@ impl Client {
             version,
             name: name.to_owned(),
             reasons,
+            packet_bytes_max: usize::MAX,
             received: Vec::new(),
         }
+    }
+
+    /// The broker has been told to send no larger packets: from now on, each is checked.
+    pub(crate) fn takes_at_most(&mut self, packet_bytes_max: usize) {
+        self.packet_bytes_max = packet_bytes_max;
     }
 
     /// Sends bytes in the [notation](crate::notation).
     #[track_caller]
     pub(crate) fn send(&mut self, notation: &str) {
-        let bytes = Notation::read(notation, self.version, &self.name).bytes();
-        self.send_bytes(&bytes);
+        self.send_bytes(&self.encode(notation));
+    }
+
+    /// The bytes that [`Client::send`] would send.
+    #[track_caller]
+    pub(crate) fn encode(&self, notation: &str) -> Vec<u8> {
+        Notation::read(notation, self.version, &self.name).bytes()
     }
 
     /// Sends any bytes. That the broker may have closed is seen when something is expected of it.
@@ -357,6 +370,12 @@ impl Client {
         loop {
             if let Some(length) = whole_packet(&self.received) {
                 let bytes: Vec<u8> = self.received.drain(..length).collect();
+                let bytes_max = self.packet_bytes_max;
+                assert!(
+                    length <= bytes_max,
+                    "{length} bytes though {bytes_max} are allowed: {}",
+                    hex(&bytes)
+                );
                 return match Packet::read(&bytes, self.version) {
                     Ok(packet) => Next::Packet(packet),
                     Err(error) => panic!("the broker sent {error}"),
