@@ -1,16 +1,26 @@
 //! The tests, a file for each section of the standard or subject.
 
 mod acknowledge;
+mod authenticate;
+mod authority;
 mod connack;
 mod connect;
+mod disconnect;
+mod error;
+mod flow;
 mod format;
+mod order;
+mod ping;
 mod properties;
 mod publish;
 mod qos;
 mod redelivery;
 mod retained;
 mod session;
+mod shared;
+mod state;
 mod subscribe;
+mod topic;
 mod unsubscribe;
 mod websocket;
 mod will;
@@ -33,6 +43,16 @@ pub(crate) fn all() -> Vec<&'static Registered> {
         unsubscribe::TESTS,
         qos::TESTS,
         redelivery::TESTS,
+        ping::TESTS,
+        disconnect::TESTS,
+        authenticate::TESTS,
+        authority::TESTS,
+        state::TESTS,
+        order::TESTS,
+        topic::TESTS,
+        shared::TESTS,
+        flow::TESTS,
+        error::TESTS,
         websocket::TESTS,
     ]
     .into_iter()
