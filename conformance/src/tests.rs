@@ -11,6 +11,7 @@ mod flow;
 mod format;
 mod order;
 mod ping;
+mod malformed;
 mod properties;
 mod publish;
 mod qos;
@@ -53,6 +54,10 @@ pub(crate) fn all() -> Vec<&'static Registered> {
         shared::TESTS,
         flow::TESTS,
         error::TESTS,
+        malformed::bytes::TESTS,
+        malformed::properties::TESTS,
+        malformed::hello::TESTS,
+        malformed::effects::TESTS,
         websocket::TESTS,
     ]
     .into_iter()
