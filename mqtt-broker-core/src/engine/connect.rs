@@ -30,6 +30,7 @@ impl Engine {
             return Ok(());
         };
         connection.version = connect.version;
+        connection.bridge = connect.bridge;
         connection.problem_information = connect
             .properties
             .request_problem_information()

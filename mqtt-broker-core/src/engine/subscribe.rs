@@ -4,12 +4,12 @@ use std::num::NonZeroU32;
 
 use mqtt_codec::{
     Packet, Properties, QoS, ReasonCode, ReasonCodes, RetainHandling, SubAck, Subscribe,
-    Subscription, UnsubAck, Unsubscribe, levels,
+    Subscription, SubscriptionOptions, UnsubAck, Unsubscribe, levels,
 };
 
 use super::output::{Output, Release};
 use super::{Engine, send};
-use crate::state::{ConnectionId, Cursor, Granted, Replay, SessionId};
+use crate::state::{Connection, ConnectionId, Cursor, Granted, Replay, SessionId};
 use crate::store::{Change, SubscriptionRecord};
 use crate::{Instant, Violation};
 
@@ -60,7 +60,7 @@ impl Engine {
         identifier: Option<NonZeroU32>,
         out: &mut Output,
     ) -> ReasonCode {
-        let Subscription { filter, options } = subscription;
+        let Subscription { filter, .. } = subscription;
         let (levels_max, subscriptions_max) = (
             self.limits().topic_levels_max,
             self.limits().subscriptions_max,
@@ -68,12 +68,11 @@ impl Engine {
         if levels(filter.filter()).count() > levels_max {
             return ReasonCode::TopicFilterInvalid;
         }
-        if !self
-            .connection_mut(id)
-            .is_some_and(|connection| connection.may_subscribe(filter))
-        {
+        let connection = self.connection_mut(id);
+        let Some(connection) = connection.filter(|one| one.may_subscribe(filter)) else {
             return ReasonCode::NotAuthorized;
-        }
+        };
+        let options = options(connection, subscription);
         let Some(session) = self.sessions.get_mut(session_id) else {
             return ReasonCode::UnspecifiedError;
         };
@@ -180,5 +179,20 @@ impl Engine {
         } else {
             Release::Now
         }
+    }
+}
+
+/// What is asked for. A bridge cannot ask, before 5.0, for what its other side needs: that a message
+/// is not there twice, and is retained on both sides.
+fn options(connection: &Connection, subscription: Subscription<'_>) -> SubscriptionOptions {
+    let Subscription { filter, options } = subscription;
+    if !connection.bridge {
+        return options;
+    }
+    SubscriptionOptions {
+        // A shared subscription has no such option. [MQTT-3.8.3-4]
+        no_local: filter.share_name().is_none(),
+        retain_as_published: true,
+        ..options
     }
 }

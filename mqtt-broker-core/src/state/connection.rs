@@ -48,6 +48,8 @@ pub(crate) struct Connecting {
 pub(crate) struct Connection {
     pub(crate) epoch: u32,
     pub(crate) version: Version,
+    /// True: what it subscribes to comes as it was published, and not back to where it came from.
+    pub(crate) bridge: bool,
     /// False: no reason strings and user properties, but in PUBLISH, CONNACK and DISCONNECT.
     pub(crate) problem_information: bool,
     /// How many QoS 1 and 2 messages the client takes at once.
@@ -81,6 +83,7 @@ impl Connection {
             epoch,
             // What a peer speaks that has not said it yet; only errors are sent to it.
             version: Version::V3_1_1,
+            bridge: false,
             problem_information: true,
             receive_maximum: u16::MAX,
             unreleased: 0,

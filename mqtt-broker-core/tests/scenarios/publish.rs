@@ -6,7 +6,7 @@ use mqtt_codec::{
     TopicName, Version,
 };
 
-use crate::world::{World, hello, post, v5, v311};
+use crate::world::{World, hello, post, v5, v31, v311};
 use crate::{Q0, Q1, Q2};
 
 // [MQTT-3.8.4-8] [MQTT-4.3.1-1] [MQTT-4.3.2-2] [MQTT-4.3.3-2] [MQTT-2.2.1-2]
@@ -117,6 +117,34 @@ fn retain_as_published() {
         world.received("a"),
         ["PUBLISH t kept q0 retain", "PUBLISH t live q0"]
     );
+}
+
+/// Bridges of Mosquitto set a bit of the protocol level for it: without, a message that one brings
+/// would come back as another one, and none would be retained on its other side.
+#[test]
+fn bridges_have_no_echo_and_are_told_of_retain() {
+    for hello in [v31(), v311()] {
+        let mut world = World::new();
+        world
+            .connect("a", hello.bridge())
+            .subscribe("#", Q1)
+            .publish(post("t", "own").qos(Q1));
+        world
+            .connect("b", v5())
+            .publish(post("t", "kept").retain())
+            .publish(post("t", "live"));
+        assert_eq!(
+            world.received("a"),
+            ["PUBLISH t kept q0 retain", "PUBLISH t live q0"]
+        );
+        // No option of this kind for shared subscriptions.
+        world
+            .client("a")
+            .unsubscribe("#")
+            .subscribe("$share/g/#", Q1)
+            .publish(post("t", "own"));
+        assert_eq!(world.received("a"), ["PUBLISH t own q0"]);
+    }
 }
 
 // [MQTT-3.8.3-3]

@@ -25,6 +25,7 @@ pub(crate) struct Hello {
     pub(crate) will: Option<Post>,
     pub(crate) user_name: Option<String>,
     pub(crate) password: Option<Vec<u8>>,
+    pub(crate) bridge: bool,
 }
 
 /// A client of MQTT 5.0 whose session ends with its connection.
@@ -60,6 +61,7 @@ pub(crate) fn hello(version: Version) -> Hello {
         will: None,
         user_name: None,
         password: None,
+        bridge: false,
     }
 }
 
@@ -148,6 +150,14 @@ impl Hello {
         }
     }
 
+    /// Says that it is a bridge, as Mosquitto's do.
+    pub(crate) fn bridge(self) -> Self {
+        Self {
+            bridge: true,
+            ..self
+        }
+    }
+
     /// With a will: a message, its delay included.
     pub(crate) fn will(self, will: Post) -> Self {
         Self {
@@ -175,7 +185,7 @@ impl Hello {
         ];
         Connect {
             version: self.version,
-            bridge: false,
+            bridge: self.bridge,
             clean_start: self.clean_start,
             keep_alive: self.keep_alive,
             properties: Properties::new(properties.into_iter().flatten()).unwrap(),
