@@ -24,6 +24,8 @@ pub(crate) struct Client {
     /// A larger packet of the broker is an error.
     packet_bytes_max: usize,
     received: Vec<u8>,
+    /// How much of it has been taken.
+    taken: usize,
 }
 
 /// Whether a broker of 5.0 has to say why it closes a connection. The standard lets it keep silent.
@@ -59,6 +61,7 @@ impl Client {
             reasons,
             packet_bytes_max: usize::MAX,
             received: Vec::new(),
+            taken: 0,
         }
     }
 
@@ -137,6 +140,69 @@ impl Client {
             "{got:?} instead of the message {payload:?} on {topic:?}"
         );
         packet
+    }
+
+    pub(crate) fn is_v5(&self) -> bool {
+        self.version == Version::V5
+    }
+
+    /// Whether the broker has closed the connection, whatever came before.
+    #[track_caller]
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.send("c000");
+        loop {
+            match self.next(SOON) {
+                Next::Packet(packet) if packet.kind == Kind::PingResp => return false,
+                Next::Packet(_) => {}
+                Next::Closed => return true,
+                Next::Nothing => panic!("neither an answer nor the end"),
+            }
+        }
+    }
+
+    /// The sizes of all packets that come up to the end of the connection.
+    #[track_caller]
+    pub(crate) fn sizes(&mut self) -> Vec<usize> {
+        let mut sizes = Vec::new();
+        loop {
+            match self.next(SOON) {
+                Next::Packet(packet) => sizes.push(packet.bytes.len()),
+                Next::Closed => return sizes,
+                Next::Nothing => panic!("the connection is still open"),
+            }
+        }
+    }
+
+    /// The next message, if one comes in half a second.
+    #[track_caller]
+    pub(crate) fn message_soon(&mut self) -> Option<Packet> {
+        match self.next(SILENCE * 5) {
+            Next::Packet(packet) => Some(packet),
+            Next::Nothing => None,
+            Next::Closed => panic!("the connection was closed"),
+        }
+    }
+
+    /// The messages that have come so far, each acknowledged if it is of QoS 1, and then nothing.
+    #[track_caller]
+    pub(crate) fn messages_so_far(&mut self) -> Vec<Packet> {
+        self.send("c000");
+        let (mut messages, mut wait) = (Vec::new(), SOON);
+        while let Next::Packet(packet) = self.next(wait) {
+            if packet.kind == Kind::PingResp {
+                wait = SILENCE * 5;
+                continue;
+            }
+            assert!(
+                packet.kind == Kind::Publish,
+                "{packet:?} instead of a message"
+            );
+            if packet.qos() == 1 {
+                self.acknowledge(&packet);
+            }
+            messages.push(packet);
+        }
+        messages
     }
 
     /// A PINGREQ is answered, and besides nothing comes.
@@ -368,19 +434,23 @@ impl Client {
         let end = Instant::now() + wait;
         let mut buffer = [0; 64 * 1024];
         loop {
-            if let Some(length) = whole_packet(&self.received) {
-                let bytes: Vec<u8> = self.received.drain(..length).collect();
+            let rest = &self.received[self.taken..];
+            if let Some(length) = whole_packet(rest) {
                 let bytes_max = self.packet_bytes_max;
                 assert!(
                     length <= bytes_max,
                     "{length} bytes though {bytes_max} are allowed: {}",
-                    hex(&bytes)
+                    hex(&rest[..length])
                 );
-                return match Packet::read(&bytes, self.version) {
+                let packet = Packet::read(&rest[..length], self.version);
+                self.taken += length;
+                return match packet {
                     Ok(packet) => Next::Packet(packet),
                     Err(error) => panic!("the broker sent {error}"),
                 };
             }
+            self.received.drain(..self.taken);
+            self.taken = 0;
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Next::Nothing;

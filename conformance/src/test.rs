@@ -154,9 +154,21 @@ impl Test {
     /// The same client again: its session has to be there.
     #[track_caller]
     pub(crate) fn returns(&self, id: &str) -> Client {
+        self.returns_for(id, 1000)
+    }
+
+    /// The same, and in 5.0 the session lasts so many seconds from now on.
+    #[track_caller]
+    pub(crate) fn returns_for(&self, id: &str, seconds: u32) -> Client {
         let mut client = self.open();
-        client.send(&connect(self.version, id, "00", "11 000003e8", ""));
-        client.expect("20 <01 00 {..}>");
+        let properties = format!("11 {seconds:08x}");
+        client.send(&connect(self.version, id, "00", &properties, ""));
+        // In 3.1, that it is there cannot be said.
+        let present = match self.version {
+            Version::V3_1 => "??",
+            Version::V3_1_1 | Version::V5 => "01",
+        };
+        client.expect(&format!("20 <{present} 00 {{..}}>"));
         client
     }
 }

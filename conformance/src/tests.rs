@@ -7,11 +7,15 @@ mod connack;
 mod connect;
 mod disconnect;
 mod error;
+mod expiry;
 mod flow;
 mod format;
+mod format;
+mod limits;
+mod long;
+mod malformed;
 mod order;
 mod ping;
-mod malformed;
 mod properties;
 mod publish;
 mod qos;
@@ -21,8 +25,11 @@ mod session;
 mod shared;
 mod state;
 mod subscribe;
+mod takeover;
 mod topic;
+mod traps;
 mod unsubscribe;
+mod versions;
 mod websocket;
 mod will;
 
@@ -58,6 +65,12 @@ pub(crate) fn all() -> Vec<&'static Registered> {
         malformed::properties::TESTS,
         malformed::hello::TESTS,
         malformed::effects::TESTS,
+        versions::TESTS,
+        takeover::TESTS,
+        expiry::TESTS,
+        limits::TESTS,
+        traps::TESTS,
+        long::TESTS,
         websocket::TESTS,
     ]
     .into_iter()
