@@ -115,11 +115,19 @@ tests! {
             }
         }
         client.send(&format!("50 <{stays:04x}>"));
-        client.expect(&format!("62 <{stays:04x} ..>"));
-        client.send(&format!("70 <{stays:04x}>"));
-        for number in come..70_000 {
-            let message = client.message("~/t", &number.to_string());
-            client.acknowledge(&message);
+        let mut released = false;
+        while come < 70_000 || !released {
+            let packet = client.packet();
+            if packet.kind == Kind::PubRel {
+                assert_eq!(packet.id(), stays);
+                client.send(&format!("70 <{stays:04x}>"));
+                released = true;
+                continue;
+            }
+            assert_eq!(packet.payload, come.to_string().into_bytes(), "{packet:?}");
+            assert!(released || packet.id() != stays, "{packet:?}");
+            client.acknowledge(&packet);
+            come += 1;
         }
         client.quiet();
     }
