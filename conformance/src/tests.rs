@@ -10,7 +10,6 @@ mod error;
 mod expiry;
 mod flow;
 mod format;
-mod format;
 mod limits;
 mod long;
 mod malformed;
