@@ -112,20 +112,29 @@ impl ReasonCode {
         }
     }
 
-    /// The CONNACK return code of MQTT 3.1.1 that says nearest the same.
+    /// The CONNACK return code of MQTT 3.1.1 that says nearest the same; `None` where none does, as
+    /// for a fault of the CONNECT itself: it gets no CONNACK. `[MQTT-3.2.2-6] of 3.1.1`
     #[must_use]
     #[allow(
         clippy::wildcard_enum_match_arm,
-        reason = "all other failures have no return code but 3, Server unavailable"
+        reason = "those that say something, of very many"
     )]
-    pub const fn return_code(self) -> u8 {
-        match self {
+    pub const fn return_code(self) -> Option<u8> {
+        Some(match self {
             Self::Success => 0,
             Self::UnsupportedProtocolVersion => 1,
             Self::ClientIdentifierNotValid => 2,
+            Self::UnspecifiedError
+            | Self::ImplementationSpecificError
+            | Self::ServerUnavailable
+            | Self::ServerBusy
+            | Self::QuotaExceeded
+            | Self::UseAnotherServer
+            | Self::ServerMoved
+            | Self::ConnectionRateExceeded => 3,
             Self::BadUserNameOrPassword => 4,
             Self::NotAuthorized | Self::Banned | Self::BadAuthenticationMethod => 5,
-            _ => 3,
-        }
+            _ => return None,
+        })
     }
 }

@@ -1,6 +1,6 @@
 //! The tables of reason codes, packet by packet as the standard prints them.
 
-use mqtt_codec::{PacketType, ReasonCode};
+use mqtt_codec::{ConnAck, EncodeError, Packet, PacketType, Properties, ReasonCode, Version};
 
 /// Tables 3-1, 3-4 to 3-10 and 3-13 of MQTT 5.0, and 0x8C, which table 2-6 gives DISCONNECT too.
 const TABLES: [(PacketType, &[u8]); 9] = [
@@ -74,9 +74,42 @@ fn return_codes_of_3_1_1_stand_for_reason_codes() {
     for code in 0..=u8::MAX {
         let reason = ReasonCode::from_return_code(code);
         assert_eq!(reason.is_some(), code <= 5);
-        assert!(reason.is_none_or(|reason| reason.return_code() == code));
+        assert!(reason.is_none_or(|reason| reason.return_code() == Some(code)));
     }
     for reason in ReasonCode::ALL {
-        assert_eq!(reason.return_code() == 0, *reason == ReasonCode::Success);
+        let success = *reason == ReasonCode::Success;
+        assert_eq!(reason.return_code() == Some(0), success);
+        if reason.return_code().is_some() {
+            assert!(reason.allowed_in(PacketType::ConnAck));
+            assert_eq!(reason.is_failure(), !success);
+        }
+    }
+}
+
+/// The others have none that says something like it.
+// [MQTT-3.2.2-6] of 3.1.1
+#[test]
+fn a_fault_of_the_connect_has_no_return_code() {
+    for reason in [
+        ReasonCode::MalformedPacket,
+        ReasonCode::ProtocolError,
+        ReasonCode::TopicNameInvalid,
+        ReasonCode::PacketTooLarge,
+        ReasonCode::PayloadFormatInvalid,
+        ReasonCode::RetainNotSupported,
+        ReasonCode::QoSNotSupported,
+    ] {
+        assert!(reason.allowed_in(PacketType::ConnAck));
+        let connack = Packet::<&[u8]>::ConnAck(ConnAck {
+            session_present: false,
+            reason,
+            properties: Properties::default(),
+        });
+        let mut bytes = Vec::new();
+        assert!(connack.encode(Version::V5, &mut bytes).is_ok());
+        bytes.clear();
+        let error = connack.encode(Version::V3_1_1, &mut bytes);
+        assert_eq!(error, Err(EncodeError::ReasonCode));
+        assert!(bytes.is_empty(), "nothing is written");
     }
 }

@@ -63,7 +63,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Answers a CONNECT with a failure and closes. `[MQTT-3.2.2-7]`
+    /// Answers a CONNECT with a failure, if there is a way to say it, and closes. `[MQTT-3.2.2-7]`
     ///
     /// `[MQTT-3.1.4-2]` `[MQTT-4.12.0-4]` `[MQTT-4.13.2-1]` `[MQTT-3.2.2-6]`
     pub(super) fn refuse(&mut self, id: ConnectionId, reason: ReasonCode, out: &mut Output) {
@@ -72,16 +72,20 @@ impl Engine {
         };
         // [MQTT-3.2.2-8] An authority may have thought of another one.
         let fit = reason.is_failure() && reason.allowed_in(PacketType::ConnAck);
-        let packet = ConnAck {
-            session_present: false,
-            reason: if fit {
-                reason
-            } else {
-                ReasonCode::UnspecifiedError
-            },
-            properties: Properties::<&[u8]>::default(),
+        let reason = if fit {
+            reason
+        } else {
+            ReasonCode::UnspecifiedError
         };
-        send(connection, &Packet::ConnAck(packet), Release::Now, out);
+        // [MQTT-3.2.2-6] of 3.1.1
+        if connection.version == Version::V5 || reason.return_code().is_some() {
+            let packet = ConnAck {
+                session_present: false,
+                reason,
+                properties: Properties::<&[u8]>::default(),
+            };
+            send(connection, &Packet::ConnAck(packet), Release::Now, out);
+        }
         self.forget(id, out);
     }
 

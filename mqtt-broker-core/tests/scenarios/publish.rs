@@ -304,6 +304,9 @@ fn a_topic_that_is_too_deep_is_refused() {
     );
     world.connect("a", v5().will(post(&deep, "hi")));
     assert_eq!(world.packets("a"), ["CONNACK TopicNameInvalid", "CLOSED"]);
+    // Before 5.0, no return code says so. [MQTT-3.2.2-6] of 3.1.1
+    world.connect("a", v311().will(post(&deep, "hi")));
+    assert_eq!(world.packets("a"), ["CLOSED"]);
     world
         .connect("a", v5())
         .subscribe(&deep, Q0)

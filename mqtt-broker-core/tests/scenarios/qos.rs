@@ -276,7 +276,7 @@ impl Permissions for OnlyU {
     }
 }
 
-// [MQTT-4.3.3-9] [MQTT-3.3.5-2]
+// [MQTT-4.3.3-9] [MQTT-3.3.5-2] of 3.1.1
 #[test]
 fn what_the_authority_refuses_is_not_delivered() {
     let mut world = World::new();

@@ -14,7 +14,7 @@ pub struct ConnAck<B: AsRef<[u8]> = Bytes> {
     /// True if the server goes on with a session that it had. Not written with a failure
     /// `[MQTT-3.2.2-6]`, nor in MQTT 3.1, which does not know it.
     pub session_present: bool,
-    /// Success, or why not. Before 5.0 it travels as one of six return codes.
+    /// Success, or why not. Before 5.0 it travels as one of six return codes, if one says the same.
     pub reason: ReasonCode,
     /// The properties; empty before 5.0.
     pub properties: Properties<B>,
@@ -62,8 +62,13 @@ fn return_code(input: &[u8]) -> Parsed<'_, ReasonCode> {
 }
 
 impl<B: AsRef<[u8]>> ConnAck<B> {
+    fn return_code(&self) -> Result<u8, EncodeError> {
+        self.reason.return_code().ok_or(EncodeError::ReasonCode)
+    }
+
     pub(crate) fn remaining_len(&self, version: Version) -> Result<usize, EncodeError> {
         if !version.has_properties() {
+            self.return_code()?;
             return Ok(2);
         }
         if !self.reason.allowed_in(PacketType::ConnAck) {
@@ -85,7 +90,7 @@ impl<B: AsRef<[u8]>> ConnAck<B> {
             out.push(self.reason as u8);
             self.properties.put(out);
         } else {
-            out.push(self.reason.return_code());
+            out.push(self.return_code()?);
         }
         Ok(())
     }
