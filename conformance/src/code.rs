@@ -141,7 +141,7 @@ fn item<'a>(lines: &[&'a str], at: usize) -> &'a str {
     let line = lines[at].trim_start();
     if !line.starts_with("//!") {
         let row = line.split([',', ' ']).next().unwrap_or_default();
-        if line.contains("\"MQTT-") && row.starts_with(|first: char| first.is_ascii_uppercase()) {
+        if line.contains("MQTT-") && row.starts_with(|first: char| first.is_ascii_uppercase()) {
             return row;
         }
         let next = lines[at..]
@@ -162,7 +162,7 @@ fn name(line: &str) -> Option<&str> {
     let mut words = line
         .trim_start()
         .split([' ', '(', '<', ':', '{', ';'])
-        .skip_while(|word| matches!(*word, "pub" | "crate)" | "const" | "async"));
+        .skip_while(|word| matches!(*word, "pub" | "crate)" | "super)" | "const" | "async"));
     matches!(words.next()?, "fn" | "struct" | "enum" | "trait")
         .then(|| words.next())
         .flatten()
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_tag_is_of_the_item_that_it_stands_in_or_before() {
-        let text = "/// Says. `[MQTT-1.2.3-4]`\n#[must_use]\npub(crate) const fn first() {\n    \
+        let text = "/// Says. `[MQTT-1.2.3-4]`\n#[must_use]\npub(super) const fn first() {\n    \
             // Why. [MQTT-1.2.3-5] of 3.1.1, [MQTT-1.2.3-6]\n    go();\n}\n";
         assert_eq!(
             tags(text),
@@ -208,6 +208,8 @@ mod tests {
                 tag(Version::V3_1_1, "1.5.3-1", "Utf8"),
             ]
         );
+        let row = "    ResponseTopic = 0x08, topic, [Publish], \"Says. `[MQTT-3.3.2-13]`\";";
+        assert_eq!(tags(row), [tag(Version::V5, "3.3.2-13", "ResponseTopic")]);
         let row = "    ConnectTwice, ProtocolError, \"MQTT-3.1.0-2\", \"there is a second\";";
         assert_eq!(tags(row), [tag(Version::V5, "3.1.0-2", "ConnectTwice")]);
     }
