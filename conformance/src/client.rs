@@ -97,6 +97,37 @@ impl Client {
         }
     }
 
+    /// The next packet, or `None` if the broker closes the connection instead.
+    #[track_caller]
+    pub(crate) fn packet_or_end(&mut self) -> Option<Packet> {
+        match self.next(SOON) {
+            Next::Packet(packet) => Some(packet),
+            Next::Closed => None,
+            Next::Nothing => panic!("nothing came, and the connection is still open"),
+        }
+    }
+
+    /// All that still comes: what is there when a PINGREQ is answered, and in the silence after it.
+    #[track_caller]
+    pub(crate) fn rest(&mut self) -> Vec<Packet> {
+        let mut packets = Vec::new();
+        self.send("c000");
+        loop {
+            let packet = self.packet();
+            if packet.kind == Kind::PingResp {
+                break;
+            }
+            packets.push(packet);
+        }
+        loop {
+            match self.next(SILENCE) {
+                Next::Packet(packet) => packets.push(packet),
+                Next::Nothing => return packets,
+                Next::Closed => panic!("the connection was closed"),
+            }
+        }
+    }
+
     /// The next packet, if one comes at all.
     #[track_caller]
     pub(crate) fn packet_soon(&mut self) -> Option<Packet> {

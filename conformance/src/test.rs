@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use crate::Version;
 use crate::client::{Client, Reasons};
+use crate::packet::Packet;
 use crate::websocket::WebSocket;
 
 /// A test, as `tests!` has registered it.
@@ -139,10 +140,24 @@ impl Test {
         properties: &str,
         fields: &str,
     ) -> Client {
+        let (client, connack) = self.admitted(id, flags, properties, fields);
+        assert!(!connack.session_present, "{connack:?} of a new session");
+        client
+    }
+
+    /// The same, there may have been a session, and the CONNACK is given, too.
+    #[track_caller]
+    pub(crate) fn admitted(
+        &self,
+        id: &str,
+        flags: &str,
+        properties: &str,
+        fields: &str,
+    ) -> (Client, Packet) {
         let mut client = self.open();
         client.send(&connect(self.version, id, flags, properties, fields));
-        client.expect("20 <00 00 {..}>");
-        client
+        let connack = client.expect("20 <?? 00 {..}>");
+        (client, connack)
     }
 
     /// A client whose session outlives its connection (in 5.0, for 1000 seconds), and is new.

@@ -95,7 +95,7 @@ fn each_filter_has_its_reason_in_order() {
     }
 }
 
-// [MQTT-3.3.4-2] [MQTT-3.3.4-3] [MQTT-3.3.4-4] [MQTT-3.3.5-1]
+// [MQTT-3.3.4-2] [MQTT-3.3.4-3] [MQTT-3.3.4-4] [MQTT-3.3.5-1] of 3.1.1
 #[test]
 fn overlapping_subscriptions_bring_a_message_once() {
     let mut world = World::new();
