@@ -128,16 +128,6 @@ impl Client {
         }
     }
 
-    /// The next packet, if one comes at all.
-    #[track_caller]
-    pub(crate) fn packet_soon(&mut self) -> Option<Packet> {
-        match self.next(4 * SILENCE) {
-            Next::Packet(packet) => Some(packet),
-            Next::Nothing => None,
-            Next::Closed => panic!("the connection was closed"),
-        }
-    }
-
     /// The next packet, which has to be of this type.
     #[track_caller]
     pub(crate) fn packet_of(&mut self, kind: Kind) -> Packet {

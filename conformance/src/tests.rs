@@ -27,6 +27,7 @@ mod subscribe;
 mod takeover;
 mod topic;
 mod traps;
+mod topic_alias;
 mod unsubscribe;
 mod versions;
 mod websocket;
@@ -44,6 +45,7 @@ pub(crate) fn all() -> Vec<&'static Registered> {
         connack::TESTS,
         publish::TESTS,
         properties::TESTS,
+        topic_alias::TESTS,
         retained::TESTS,
         acknowledge::TESTS,
         subscribe::TESTS,
