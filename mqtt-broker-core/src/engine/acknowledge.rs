@@ -100,7 +100,7 @@ impl Engine {
 
     /// The client has let go of the packet identifier of a QoS 2 message that it has sent.
     ///
-    /// `[MQTT-4.3.3-13]`
+    /// `[MQTT-4.3.3-13]` `[MQTT-2.3.1-3]` of 3.1.1
     pub(super) fn handle_pubrel(
         &mut self,
         id: ConnectionId,

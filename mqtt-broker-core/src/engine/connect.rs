@@ -36,7 +36,8 @@ impl Engine {
             .request_problem_information()
             .unwrap_or(true);
         connection.packet_bytes_max = connect.properties.maximum_packet_size().unwrap_or(u32::MAX);
-        // [MQTT-3.1.3-8] of 3.1.1: without a client identifier there is no session to come back to.
+        // Without a client identifier there is no session to come back to. [MQTT-3.1.3-7] of 3.1.1,
+        // [MQTT-3.1.3-8] of 3.1.1
         let nameless = connect.client_id.as_bytes().is_empty() && !connect.clean_start;
         let too_deep = connect
             .will
@@ -65,7 +66,7 @@ impl Engine {
 
     /// Answers a CONNECT with a failure, if there is a way to say it, and closes. `[MQTT-3.2.2-7]`
     ///
-    /// `[MQTT-3.1.4-2]` `[MQTT-4.12.0-4]` `[MQTT-4.13.2-1]` `[MQTT-3.2.2-6]`
+    /// `[MQTT-3.1.3-8]` `[MQTT-3.1.4-2]` `[MQTT-4.12.0-4]` `[MQTT-4.13.2-1]` `[MQTT-3.2.2-6]`
     pub(super) fn refuse(&mut self, id: ConnectionId, reason: ReasonCode, out: &mut Output) {
         let Some(connection) = self.connection_mut(id) else {
             return;
@@ -295,6 +296,8 @@ impl Engine {
     }
 
     /// The keep alive in force: what the client asks for, or the longest allowed. `[MQTT-3.2.2-22]`
+    ///
+    /// `[MQTT-3.1.2-21]`
     fn keep_alive(&self, connect: &Connect) -> u16 {
         match self.limits().keep_alive_max_s {
             0 => connect.keep_alive,

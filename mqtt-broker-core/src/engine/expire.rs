@@ -9,7 +9,7 @@ use crate::Instant;
 use crate::state::{ConnectionId, Deadline, Phase, SessionId};
 use crate::store::{Change, Expiring};
 
-/// How long nothing may come from a client. `[MQTT-3.1.2-22]`
+/// How long nothing may come from a client. `[MQTT-3.1.2-22]` `[MQTT-3.1.2-20]`
 pub(super) fn keep_alive_time(keep_alive: u16) -> Duration {
     Duration::from_millis(u64::from(keep_alive) * 1500)
 }

@@ -82,6 +82,10 @@ impl<'a> Connect<&'a [u8]> {
         check_flags(flags, version)?;
         let (input, keep_alive) = be_u16(input)?;
         let (input, properties) = Properties::parse(input, version, PropertyOwner::Connect)?;
+        // The flags say which fields follow; each of those has to be there, in this order, and nothing
+        // behind them. [MQTT-3.1.3-1] [MQTT-3.1.2-9] [MQTT-3.1.2-16] [MQTT-3.1.2-17]
+        // [MQTT-3.1.2-18] [MQTT-3.1.2-19] And those for people have to be text. [MQTT-3.1.3-3]
+        // [MQTT-3.1.3-4] [MQTT-3.1.3-12]
         let (input, client_id) = text(input)?;
         let (input, will) = optional(flags & WILL != 0, input, |input| {
             Will::parse(input, flags, version)
@@ -115,6 +119,7 @@ impl<'a> Will<&'a [u8]> {
             return fail(DecodeError::WillQosThree);
         };
         let (input, properties) = Properties::parse(input, version, PropertyOwner::Will)?;
+        // [MQTT-3.1.3-11]
         let (input, topic) = topic_name(input)?;
         let (input, payload) = binary(input)?;
         Ok((
