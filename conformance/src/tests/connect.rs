@@ -10,11 +10,14 @@ tests! {
     /// The first packet has to be a CONNECT: anything else ends the connection without a word.
     [v5 "3.1.0-1", v311 "3.1.0-1"]
     fn connect_comes_first(t) {
+        let mut witness = t.client("w");
+        witness.subscribe("~/t", 0);
         for packet in ["c000", "e000", r#"30 <"~/t" {} 'x'>"#, r#"82 <0001 {} "~/t" 00>"#, "20 <00 00 {}>"] {
             let mut client = t.open();
             client.send(packet);
             client.not_let_in([0x81, 0x82], []);
         }
+        witness.quiet();
     }
 
     /// A second CONNECT is a protocol error.
@@ -260,12 +263,17 @@ tests! {
         let refused = connect(t.version, "a", "03", "", "");
         client.send(&format!(r#"{refused} 30 <"~/t" {{}} 'never'>"#));
         client.turned_away(0x81, []);
+        if !t.is_v5() {
+            let mut client = t.open();
+            client.send(r#"10 <"MQTT" 04 00 003c ""> 30 <"~/t" 'never'>"#);
+            client.turned_away([], 0x02);
+        }
         witness.quiet();
     }
 
     /// A client that sends nothing for one and a half times its keep alive is lost, and its will
     /// tells so. One that sends anything in time is not.
-    [v5 "3.1.2-22" "3.2.2-22", v311 "3.1.2-24"]
+    [v5 "3.1.2-20" "3.1.2-22" "3.2.2-22", v311 "3.1.2-23" "3.1.2-24"]
     fn keep_alive(t) {
         let mut witness = t.client("w");
         witness.subscribe("~/will", 0);
@@ -277,6 +285,10 @@ tests! {
         for _ in 0..3 {
             client.silent_for(Duration::from_millis(900));
             client.send(r#"30 <"~/t" {} 'x'>"#);
+        }
+        for _ in 0..3 {
+            client.silent_for(Duration::from_millis(900));
+            client.pinged();
         }
         client.silent_for(Duration::from_millis(1200));
         client.refused(0x8D);

@@ -83,6 +83,14 @@ tests! {
         client.message("~/t", "x");
     }
 
+    /// The longest session expiry interval is for ever, or as long as the broker has said.
+    [v5 "3.1.2-23"]
+    fn session_that_never_expires(t) {
+        t.client_with("a", "00", "11 ffffffff", "").vanish();
+        std::thread::sleep(Duration::from_millis(2500));
+        t.returns("a").quiet();
+    }
+
     /// When the session expiry interval has passed, the session is gone.
     [v5 "4.1.0-2"]
     fn session_expires(t) {

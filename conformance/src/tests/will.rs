@@ -58,7 +58,8 @@ tests! {
         }
     }
 
-    /// A will that has been published is gone: it does not come again with the next connection.
+    /// A will that has been published is gone: it does not come again with the next connection, nor
+    /// when the session ends.
     [v5 "3.1.2-10", v311 "3.1.2-10"]
     fn will_is_published_once(t) {
         let mut witness = witness(t, 0);
@@ -69,6 +70,11 @@ tests! {
         client.vanish();
         witness.message("~/will", "gone");
         t.returns("a").vanish();
+        witness.quiet();
+        t.client_with("b", "04", "11 000003e8", will).vanish();
+        witness.message("~/will", "gone");
+        // The clean start ends the session that had the will.
+        t.client("b").quiet();
         witness.quiet();
     }
 
