@@ -7,6 +7,7 @@
 //! | user name `alice` with another password or none | bad user name or password |
 //! | user name `banned` | not authorized |
 //! | any other user name, or none | let in |
+//! | a client identifier that ends in `unwelcome` | client identifier not valid |
 //! | authentication method `CHALLENGE` | counts to `3`, from whatever number the client begins with |
 //! | another authentication method | bad authentication method |
 //! | a topic whose last level is `unwritable` | nobody may publish to it |
@@ -115,6 +116,9 @@ impl Authority for Fixed {
 }
 
 fn password(credentials: &Credentials) -> Decision {
+    if credentials.client_id.ends_with("unwelcome") {
+        return Decision::Refuse(ReasonCode::ClientIdentifierNotValid);
+    }
     let user = credentials.user_name.as_deref();
     match (user, credentials.password.as_deref()) {
         (Some("banned"), _) => Decision::Refuse(ReasonCode::NotAuthorized),

@@ -31,6 +31,14 @@ tests! {
         }
     }
 
+    /// A client whose identifier will not do is told so, and its connection is closed.
+    [v5 "3.1.3-8" "3.1.4-2", v311 "3.1.3-9", v31; Authority]
+    fn refused_client_identifier(t) {
+        let mut client = t.open();
+        client.send(&connect(t.version, "unwelcome", "02", "", ""));
+        client.turned_away(0x85, 2);
+    }
+
     /// A refused CONNECT changes nothing: not the client's session, not its connection, and no will is left.
     [v5 "3.1.4-2" "3.2.2-6", v311 "3.2.2-4"; Authority]
     fn refused_without_a_trace(t) {
