@@ -77,7 +77,7 @@ pub(crate) struct Rules {
     pub(crate) logs: BTreeMap<String, Vec<String>>,
 }
 
-/// [MQTT-4.7.1-2], [MQTT-4.7.1-3], [MQTT-4.7.2-1]
+/// [MQTT-4.7.1-2], [MQTT-4.7.1-3] of 3.1.1, [MQTT-4.7.2-1]
 pub(crate) fn matches(filter: &str, topic: &str) -> bool {
     fn levels(filter: &[&str], topic: &[&str]) -> bool {
         match (filter, topic) {

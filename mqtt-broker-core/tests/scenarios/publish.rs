@@ -196,7 +196,7 @@ fn a_client_must_not_send_subscription_identifiers() {
     );
 }
 
-// [MQTT-3.3.2-2] [MQTT-3.3.1-4] [MQTT-3.3.1-2] [MQTT-4.13.1-1] [MQTT-4.8.0-1]
+// [MQTT-3.3.2-2] [MQTT-3.3.1-4] [MQTT-3.3.1-2] [MQTT-4.13.1-1] [MQTT-4.8.0-1] of 3.1.1
 #[test]
 fn a_malformed_publish_ends_the_connection() {
     let wildcard: &[u8] = &[0x30, 4, 0, 1, b'#', 0];

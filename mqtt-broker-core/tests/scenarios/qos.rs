@@ -14,7 +14,8 @@ fn id(number: u16) -> PacketId {
     PacketId::new(number).unwrap()
 }
 
-// [MQTT-2.2.1-5] [MQTT-2.3.1-4] [MQTT-2.3.1-6] [MQTT-4.3.2-4] [MQTT-4.3.3-4] [MQTT-4.3.3-8] [MQTT-4.3.3-11]
+// [MQTT-2.2.1-5] [MQTT-2.3.1-4] of 3.1.1, [MQTT-2.3.1-6] of 3.1.1, [MQTT-4.3.2-4] [MQTT-4.3.3-4]
+// [MQTT-4.3.3-8] [MQTT-4.3.3-11]
 #[test]
 fn a_qos_2_message_takes_four_packets_each_way() {
     for version in Version::ALL {

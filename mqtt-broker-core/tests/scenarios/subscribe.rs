@@ -202,7 +202,7 @@ fn what_is_under_way_is_completed_after_unsubscribing() {
 }
 
 // [MQTT-3.8.3-5] [MQTT-3.8.3-4] [MQTT-3.8.3-2] [MQTT-3.8.1-1] [MQTT-3.10.1-1] [MQTT-3.10.3-2]
-// [MQTT-2.2.2-2] [MQTT-4.7.3-1] [MQTT-4.8.2-1] [MQTT-4.8.2-2]
+// [MQTT-2.2.2-2] of 3.1.1, [MQTT-4.7.3-1] [MQTT-4.8.2-1] [MQTT-4.8.2-2]
 #[test]
 fn a_malformed_subscribe_ends_the_connection() {
     let share = |filter: &[u8], options: u8| {

@@ -407,7 +407,7 @@ impl Client {
     fn handle_suback(&mut self, packet: &SubAck<&[u8]>) {
         let wanted = self.subscribing.remove(&packet.packet_id.get());
         let count = packet.reasons.iter().count();
-        // [MQTT-2.2.1-6] [MQTT-2.3.1-7] [MQTT-3.8.4-2] [MQTT-3.8.4-6]
+        // [MQTT-2.2.1-6] [MQTT-2.3.1-7] of 3.1.1, [MQTT-3.8.4-2] [MQTT-3.8.4-6]
         let expected = wanted.as_ref().map(Vec::len) == Some(count);
         self.expect(expected, "SUBACK");
         for ((filter, qos), reason) in wanted.into_iter().flatten().zip(packet.reasons.iter()) {

@@ -45,7 +45,7 @@ fn what_is_wrong(bytes: &[u8]) -> Result<(), ReasonCode> {
     })
 }
 
-// [MQTT-4.13.1-1] [MQTT-4.8.0-1]
+// [MQTT-4.13.1-1] [MQTT-4.8.0-1] of 3.1.1
 #[test]
 fn each_malformed_packet_is_told_why() {
     // Bytes of 5.0, and the reason.
