@@ -202,12 +202,20 @@ tests! {
         let mut publisher = t.stays("p");
         publisher.send(r#"34 <"~/t" 0001 {02 00000001} 'x'>"#);
         publisher.expect("50 <0001 ..>");
+        publisher.send(r#"34 <"~/t" 0002 {02 00000001} 'y'>"#);
+        publisher.expect("50 <0002 ..>");
         publisher.vanish();
         std::thread::sleep(Duration::from_millis(2500));
         let mut publisher = t.returns("p");
-        publisher.send(r#"3c <"~/t" 0001 {02 00000001} 'x'>"#);
-        publisher.expect("50 <0001 ..>");
         publisher.send("62 <0001>");
         assert_eq!(publisher.packet_of(Kind::PubComp).reason(), 0);
+        // The second one is still known, too: nobody gets it as a new message.
+        let mut client = t.client("a");
+        client.subscribe("~/t", 0);
+        publisher.send(r#"3c <"~/t" 0002 {02 00000001} 'y'>"#);
+        publisher.expect("50 <0002 ..>");
+        publisher.send("62 <0002>");
+        assert_eq!(publisher.packet_of(Kind::PubComp).reason(), 0);
+        client.quiet();
     }
 }
