@@ -47,6 +47,53 @@ tests! {
         unknown_reason_code_is_malformed(t, 0x70);
     }
 
+    /// An acknowledgement whose reason code is none of its own acknowledges nothing: what it was about
+    /// comes again on the next connection.
+    [v5 "3.4.2-1" "3.5.2-1" "3.7.2-1"]
+    fn bad_reason_codes_acknowledge_nothing(t) {
+        let mut client = t.stays("a");
+        client.subscribe("~/t", 2);
+        let mut publisher = t.client("p");
+        for qos in [1, 2, 2] {
+            publisher.publish("~/t", qos, "x");
+        }
+        let ids = [(); 3].map(|()| client.message("~/t", "x").id());
+        client.send(&format!("50 <{:04x}>", ids[2]));
+        client.expect(&format!("62 <{:04x} ..>", ids[2]));
+        for bad in [
+            format!("40 <{:04x} 92>", ids[0]),
+            format!("50 <{:04x} 92>", ids[1]),
+            format!("70 <{:04x} 97>", ids[2]),
+        ] {
+            client.send(&bad);
+            client.refused([0x81, 0x82]);
+            client = t.returns("a");
+            for (id, first) in ids.into_iter().zip([0x3A, 0x3C, 0x62]) {
+                let packet = client.packet();
+                assert_eq!((packet.id(), packet.bytes[0]), (id, first), "after {bad}");
+            }
+        }
+    }
+
+    /// A PUBREL whose reason code is none of its own releases nothing: the message is still known.
+    [v5 "3.6.2-1"]
+    fn bad_reason_codes_release_nothing(t) {
+        let mut witness = t.client("w");
+        witness.subscribe("~/t", 0);
+        let mut client = t.stays("a");
+        client.send(r#"34 <"~/t" 0001 {} 'x'>"#);
+        client.expect("50 <0001 ..>");
+        client.send("62 <0001 97>");
+        client.refused([0x81, 0x82]);
+        let mut client = t.returns("a");
+        client.send(r#"3c <"~/t" 0001 {} 'x'>"#);
+        client.expect("50 <0001 ..>");
+        client.send("62 <0001>");
+        assert_eq!(client.packet_of(Kind::PubComp).reason(), 0);
+        witness.message("~/t", "x");
+        witness.quiet();
+    }
+
     /// Before 5.0, who sends a PUBREL again gets a PUBCOMP again.
     [v311 "4.3.3-2"]
     fn pubrel_is_always_answered(t) {

@@ -127,6 +127,45 @@ tests! {
         client.quiet();
     }
 
+    /// All of a subscription is replaced, its options and its identifier, too.
+    [v5 "3.8.4-3"]
+    fn all_of_a_subscription_is_replaced(t) {
+        let mut client = t.client("a");
+        let mut publisher = t.client("p");
+        // QoS 1, No Local, Retain As Published, and an identifier.
+        client.send(r#"82 <0001 {0b 07} "~/t" 0d>"#);
+        client.expect("90 <0001 {..} 01>");
+        publisher.retain("~/t", 1, "x");
+        let message = client.expect(r#"33 <"~/t" ???? {0b 07} 'x'>"#);
+        client.acknowledge(&message);
+        // Another identifier alone, without what is retained.
+        client.send(r#"82 <0002 {0b 08} "~/t" 20>"#);
+        client.expect("90 <0002 {..} 00>");
+        publisher.retain("~/t", 1, "y");
+        client.expect(r#"30 <"~/t" {0b 08} 'y'>"#);
+        // Nothing at all.
+        client.subscribe("~/t", 0x20);
+        client.send(r#"30 <"~/t" {} 'own'>"#);
+        client.expect(r#"30 <"~/t" {} 'own'>"#);
+        client.quiet();
+        publisher.retain("~/t", 0, "");
+    }
+
+    /// A shared subscription is another one than that of the same filter, and replaces only its like.
+    [v5 "3.8.4-3"]
+    fn shared_subscription_is_another(t) {
+        let mut client = t.client("a");
+        client.subscribe("~/t", 1);
+        client.subscribe("$share/~g/~/t", 0);
+        client.subscribe("$share/~h/~/t", 0);
+        let mut publisher = t.client("p");
+        publisher.publish("~/t", 1, "x");
+        let mut qos = [(); 3].map(|()| client.message("~/t", "x").qos());
+        qos.sort_unstable();
+        assert_eq!(qos, [0, 0, 1]);
+        client.quiet();
+    }
+
     /// While a subscription is replaced, no message is lost, and what is retained is sent again.
     [v5 "3.8.4-4", v311 "3.8.4-3"]
     fn nothing_is_lost_when_a_subscription_is_replaced(t) {

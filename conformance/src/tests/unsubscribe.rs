@@ -53,6 +53,46 @@ tests! {
         client.quiet();
     }
 
+    /// A shared subscription is ended by its whole filter: neither by the part that is matched, nor
+    /// by that of another group; nor does it end the subscription that is not shared.
+    [v5 "3.10.4-1"]
+    fn filters_of_shared_subscriptions(t) {
+        let mut client = t.client("a");
+        client.subscribe("~/t", 1);
+        client.subscribe("$share/~g/~/t", 0);
+        client.send(r#"a2 <0001 {} "$share/~h/~/t" "$share/~g/~/+">"#);
+        client.expect("b0 <0001 {..} 11 11>");
+        client.send(r#"a2 <0002 {} "~/t">"#);
+        client.expect("b0 <0002 {..} 00>");
+        let mut publisher = t.client("p");
+        publisher.publish("~/t", 1, "x");
+        assert_eq!(client.message("~/t", "x").qos(), 0);
+        client.subscribe("~/t", 1);
+        client.send(r#"a2 <0003 {} "$share/~g/~/t">"#);
+        client.expect("b0 <0003 {..} 00>");
+        publisher.publish("~/t", 1, "y");
+        assert_eq!(client.message("~/t", "y").qos(), 1);
+        client.quiet();
+    }
+
+    /// A subscription that was ended does not come back with the session.
+    [v5 "3.10.4-1" "3.10.4-2", v311 "3.10.4-1" "3.10.4-2"]
+    fn ended_for_later_connections(t) {
+        let mut client = t.stays("a");
+        client.subscribe("~/t", 1);
+        client.subscribe("~/u", 1);
+        client.send(r#"a2 <0001 {} "~/t">"#);
+        client.packet_of(Kind::UnsubAck);
+        client.vanish();
+        let mut publisher = t.client("p");
+        publisher.publish("~/t", 1, "away");
+        let mut client = t.returns("a");
+        publisher.publish("~/t", 1, "back");
+        publisher.publish("~/u", 1, "other");
+        client.message("~/u", "other");
+        client.quiet();
+    }
+
     /// After the UNSUBACK, no new messages are added.
     [v5 "3.10.4-2", v311 "3.10.4-2"]
     fn no_new_messages(t) {
