@@ -95,7 +95,7 @@ tests! {
     }
 
     /// Before 5.0, who sends a PUBREL again gets a PUBCOMP again.
-    [v311 "4.3.3-2"]
+    [v311 "4.3.3-2", v31]
     fn pubrel_is_always_answered(t) {
         let mut client = t.client("a");
         client.send("62 <0005>");
@@ -126,7 +126,7 @@ tests! {
     }
 
     /// Acknowledgements that nobody waits for change nothing.
-    [v5, v311]
+    [v5, v311, v31]
     fn stray_acknowledgements(t) {
         let mut client = t.client("a");
         client.send("40 <0005> 70 <0005>");

@@ -7,7 +7,7 @@ use crate::test::tests;
 
 tests! {
     /// QoS 0: the message comes at most once, with DUP 0, and nobody answers.
-    [v5 "4.3.1-1", v311 "4.3.1-1"]
+    [v5 "4.3.1-1", v311 "4.3.1-1", v31]
     fn qos_0(t) {
         let mut client = t.client("a");
         client.subscribe("~/t", 0);
@@ -17,7 +17,7 @@ tests! {
     }
 
     /// QoS 1 to a subscriber: a new message has an unused identifier and DUP 0.
-    [v5 "4.3.2-1" "4.3.2-2", v311 "4.3.2-1"]
+    [v5 "4.3.2-1" "4.3.2-2", v311 "4.3.2-1", v31]
     fn qos_1_is_sent_with_a_new_identifier(t) {
         let mut client = t.client("a");
         client.subscribe("~/t", 1);
@@ -51,7 +51,7 @@ tests! {
     }
 
     /// QoS 1 from a publisher: the message is taken, and acknowledged with its identifier.
-    [v5 "4.3.2-4", v311 "4.3.2-2"]
+    [v5 "4.3.2-4", v311 "4.3.2-2", v31]
     fn qos_1_is_acknowledged(t) {
         let mut client = t.client("a");
         client.subscribe("~/t", 1);
@@ -62,7 +62,7 @@ tests! {
     }
 
     /// QoS 1 from a publisher: after the PUBACK, the same identifier is a new message, DUP or not.
-    [v5 "4.3.2-5", v311 "4.3.2-2"]
+    [v5 "4.3.2-5", v311 "4.3.2-2", v31]
     fn qos_1_identifier_is_free_after_puback(t) {
         let mut client = t.client("a");
         client.subscribe("~/t", 0);
@@ -76,7 +76,7 @@ tests! {
 
     /// QoS 2 to a subscriber: a new message has an unused identifier and DUP 0; the PUBREC is
     /// answered with a PUBREL.
-    [v5 "4.3.3-1" "4.3.3-2" "4.3.3-4", v311 "4.3.3-1"]
+    [v5 "4.3.3-1" "4.3.3-2" "4.3.3-4", v311 "4.3.3-1", v31]
     fn qos_2_to_a_subscriber(t) {
         let mut client = t.client("a");
         client.subscribe("~/t", 2);
@@ -147,7 +147,7 @@ tests! {
 
     /// QoS 2 from a publisher: PUBLISH, PUBREC, PUBREL, PUBCOMP, all with one identifier, and one
     /// message to a subscriber.
-    [v5 "4.3.3-8" "4.3.3-11", v311 "4.3.3-2"]
+    [v5 "4.3.3-8" "4.3.3-11", v311 "4.3.3-2", v31]
     fn qos_2_from_a_publisher(t) {
         let mut client = t.client("a");
         client.subscribe("~/t", 0);
@@ -182,7 +182,7 @@ tests! {
     }
 
     /// QoS 2 from a publisher: after the PUBCOMP, the same identifier is a new message, DUP or not.
-    [v5 "4.3.3-12", v311 "4.3.3-2"]
+    [v5 "4.3.3-12", v311 "4.3.3-2", v31]
     fn qos_2_identifier_is_free_after_pubcomp(t) {
         let mut client = t.client("a");
         client.subscribe("~/t", 0);

@@ -93,7 +93,7 @@ tests! {
     }
 
     /// A filter with wildcards is granted, or refused in the SUBACK: it is not just forgotten.
-    [v311 "3.8.3-2", v5]
+    [v311 "3.8.3-2", v5, v31]
     fn wildcards(t) {
         let mut client = t.client("a");
         client.send(r#"82 <0001 {} "~/+/#" 00>"#);
@@ -108,7 +108,7 @@ tests! {
     /// A SUBSCRIBE is answered with a SUBACK, which has its packet identifier and a reason code for
     /// each filter, in their order: the QoS that was granted.
     [v5 "3.8.4-1" "3.8.4-2" "3.8.4-6" "3.8.4-7" "3.9.3-1" "3.9.3-2",
-     v311 "3.8.4-1" "3.8.4-2" "3.8.4-5" "3.9.3-1" "3.9.3-2"]
+     v311 "3.8.4-1" "3.8.4-2" "3.8.4-5" "3.9.3-1" "3.9.3-2", v31]
     fn suback(t) {
         let mut client = t.client("a");
         client.send(r#"82 <fffe {} "~/2" 02 "~/0" 00 "~/1" 01 "~/2/+" 02>"#);
@@ -117,7 +117,7 @@ tests! {
     }
 
     /// A filter that a client is subscribed to replaces that subscription.
-    [v5 "3.8.4-3", v311 "3.8.4-3"]
+    [v5 "3.8.4-3", v311 "3.8.4-3", v31]
     fn subscription_is_replaced(t) {
         let mut client = t.client("a");
         client.subscribe("~/t", 2);
@@ -211,7 +211,7 @@ tests! {
     }
 
     /// A message is sent at the lower of its QoS and the QoS that was granted.
-    [v5 "3.8.4-8", v311 "3.8.4-6"]
+    [v5 "3.8.4-8", v311 "3.8.4-6", v31]
     fn lower_qos(t) {
         let mut client = t.client("a");
         let mut publisher = t.client("p");

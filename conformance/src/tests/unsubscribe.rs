@@ -94,7 +94,7 @@ tests! {
     }
 
     /// After the UNSUBACK, no new messages are added.
-    [v5 "3.10.4-2", v311 "3.10.4-2"]
+    [v5 "3.10.4-2", v311 "3.10.4-2", v31]
     fn no_new_messages(t) {
         let mut client = t.client("a");
         client.subscribe("~/t", 2);
@@ -131,7 +131,7 @@ tests! {
 
     /// An UNSUBSCRIBE is answered with an UNSUBACK of its packet identifier, also where there is no
     /// subscription to end.
-    [v5 "3.10.4-4" "3.10.4-5", v311 "3.10.4-4" "3.10.4-5"]
+    [v5 "3.10.4-4" "3.10.4-5", v311 "3.10.4-4" "3.10.4-5", v31]
     fn unsuback(t) {
         let mut client = t.client("a");
         client.subscribe("~/t", 0);
@@ -144,7 +144,7 @@ tests! {
     }
 
     /// An UNSUBSCRIBE with several filters ends all of them, and is answered once.
-    [v5 "3.10.4-6", v311 "3.10.4-6"]
+    [v5 "3.10.4-6", v311 "3.10.4-6", v31]
     fn several_filters(t) {
         let mut client = t.client("a");
         for filter in ["~/1", "~/2", "~/3"] {
