@@ -1,5 +1,6 @@
 //! A broker in a thread of its own, for what `mqttd` does not have: users, permissions, and an
-//! authentication method. It is the engine of `mqttd` with an authority that never changes.
+//! authentication method. It is the engine of `mqttd` with an authority that never changes, and a
+//! Receive Maximum of 20 that a client can exceed.
 //!
 //! | who or what | comes to |
 //! |---|---|
@@ -21,7 +22,7 @@ use std::thread::JoinHandle;
 use async_trait::async_trait;
 use bytes::Bytes;
 use mqtt_broker_core::authority::{Authority, Credentials, Decision, Grant, Permissions, Question};
-use mqtt_broker_core::{Broker, Listener, Peer, Stream, Transport};
+use mqtt_broker_core::{Broker, Limits, Listener, Peer, Stream, Transport};
 use mqtt_codec::{ReasonCode, TopicFilter, TopicName};
 use mqtt_store_memory::MemoryStore;
 use tokio::sync::oneshot;
@@ -76,6 +77,10 @@ async fn serve(
 ) -> io::Result<()> {
     let broker = Broker::builder(Arc::new(MemoryStore::default()))
         .authority(Arc::new(Fixed))
+        .limits(Limits {
+            receive_maximum: 20,
+            ..Limits::default()
+        })
         .build()
         .await
         .map_err(io::Error::other)?;

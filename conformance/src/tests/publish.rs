@@ -216,7 +216,7 @@ tests! {
     }
 
     /// A client that has more messages under way than the server's Receive Maximum is disconnected.
-    [v5]
+    [v5 "3.3.4-7"]
     fn receive_maximum_of_the_server(t) {
         let (mut client, connack) = t.admitted("a", "02", "", "");
         // Where it is 65,535, there are no packet identifiers to exceed it with.
