@@ -98,7 +98,8 @@ struct Tcp(tokio::net::TcpListener);
 impl Listener for Tcp {
     async fn accept(&mut self) -> io::Result<Box<dyn Transport>> {
         let (stream, address) = self.0.accept().await?;
-        stream.set_nodelay(true)?;
+        // A client that has gone again already is no reason to accept no others.
+        let _ = stream.set_nodelay(true);
         Ok(Box::new(Stream::new(stream, address)))
     }
 }
