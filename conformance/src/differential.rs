@@ -57,7 +57,7 @@ impl Differential {
                 }
                 let script = script::write(seed);
                 let (ours, theirs) = self.both(&script);
-                let difference = (ours != theirs).then(|| self.explain(seed, script.clone()));
+                let difference = differ(&ours, &theirs).then(|| self.explain(seed, script.clone()));
                 let mut result = result.lock().expect("no thread panics with it");
                 result.scripts += 1;
                 result.steps += script.len() as u64;
@@ -79,7 +79,10 @@ impl Differential {
         let seen = |address| {
             let played = catch_unwind(AssertUnwindSafe(|| play(address, script)));
             played.unwrap_or_else(|cause| {
-                let cause = cause.downcast_ref::<String>().cloned();
+                let words = cause
+                    .downcast_ref::<&str>()
+                    .map(|words| (*words).to_owned());
+                let cause = cause.downcast_ref::<String>().cloned().or(words);
                 vec![Seen::stopped(&cause.unwrap_or_default())]
             })
         };
@@ -97,10 +100,10 @@ impl Differential {
                 let mut shorter = script.clone();
                 shorter.drain(at..(at + length).min(script.len()));
                 let (ours, theirs) = self.both(&shorter);
-                if ours == theirs {
-                    at += length;
-                } else {
+                if differ(&ours, &theirs) {
                     script = shorter;
+                } else {
+                    at += length;
                 }
             }
             length = if length == 1 { 0 } else { length.div_ceil(2) };
@@ -119,4 +122,9 @@ impl Differential {
         }
         text
     }
+}
+
+/// Whether this is not how it should be: a legal script runs to its end on both, and looks the same.
+fn differ(ours: &[Seen], theirs: &[Seen]) -> bool {
+    ours != theirs || ours.iter().any(Seen::is_stopped)
 }

@@ -41,6 +41,11 @@ impl Seen {
         Self([("stopped".to_owned(), vec![Event::Other(cause.to_owned())])].into())
     }
 
+    /// Whether the script did not come to its end.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.0.contains_key("stopped")
+    }
+
     /// How many messages have come.
     pub(super) fn messages(&self) -> u64 {
         let events = self.0.values().flatten();
@@ -56,6 +61,8 @@ struct Player {
     clients: [Option<Playing>; CLIENTS],
     /// The subscriptions of each client, which may outlive its connection.
     subscriptions: [BTreeSet<&'static str>; CLIENTS],
+    /// Whether the last session of each client was to outlive its connection.
+    stayed: [bool; CLIENTS],
     seen: Seen,
     next_id: u16,
 }
@@ -67,6 +74,10 @@ struct Playing {
     has_will: bool,
     has_receive_maximum: bool,
     patience: Patience,
+    /// What the topic aliases of this connection stand for.
+    aliases: BTreeMap<u8, &'static str>,
+    /// Identifiers of published messages that a PUBREC has come for: a second one gets no PUBREL.
+    released: BTreeSet<u16>,
     /// Messages that are acknowledged when the client has patience again.
     unacknowledged: Vec<Packet>,
     /// Identifiers of messages that matched several subscriptions. They are acknowledged at once: their
@@ -81,6 +92,7 @@ pub(super) fn play(address: SocketAddr, script: &[Step]) -> Vec<Seen> {
         name: format!("d{:08x}", fastrand::u32(..)),
         clients: [const { None }; CLIENTS],
         subscriptions: Default::default(),
+        stayed: [false; CLIENTS],
         seen: Seen::default(),
         next_id: 1,
     };
@@ -142,7 +154,10 @@ impl Player {
         let mut fields = String::new();
         if let Some(will) = will {
             flags |= 4 | will.qos << 3 | u8::from(will.retain) << 5;
-            fields = format!(r#"{{}} "{}" "{}""#, will.topic, will.payload);
+            fields = format!(
+                r#"{{{}}} "{}" "{}""#,
+                will.properties, will.topic, will.payload
+            );
         }
         let mut properties = String::new();
         if *stays {
@@ -170,7 +185,10 @@ impl Player {
             who,
             Event::Other(format!("CONNACK {reason:02x}, session present: {present}")),
         );
-        if !present {
+        // A server of 3.1 does not say so.
+        let known = *version == Version::V3_1 && !clean && self.stayed[who];
+        self.stayed[who] = *stays;
+        if !present && !known {
             self.subscriptions[who].clear();
         }
         self.clients[who] = Some(Playing {
@@ -180,6 +198,8 @@ impl Player {
             has_will: will.is_some(),
             has_receive_maximum: receive_maximum.is_some(),
             patience: Patience::All,
+            aliases: BTreeMap::new(),
+            released: BTreeSet::new(),
             unacknowledged: Vec::new(),
             prompt: BTreeSet::new(),
         });
@@ -189,9 +209,13 @@ impl Player {
         let Some(mut playing) = self.clients[who].take() else {
             return;
         };
+        let v5 = playing.version == Version::V5;
         match farewell {
-            Farewell::WithWill if playing.version == Version::V5 => playing.client.send("e0 <04>"),
-            Farewell::Disconnect | Farewell::WithWill => playing.client.send("e0 00"),
+            Farewell::WithWill if v5 => playing.client.send("e0 <04>"),
+            Farewell::ForEver if v5 => playing.client.send("e0 <00 {11 00000000}>"),
+            Farewell::Disconnect | Farewell::WithWill | Farewell::ForEver => {
+                playing.client.send("e0 00");
+            }
             Farewell::Vanish => {}
         }
         playing.client.end();
@@ -246,22 +270,28 @@ impl Player {
         let Some(playing) = &mut self.clients[who] else {
             return;
         };
-        let first = 0x30 | post.qos << 1 | u8::from(post.retain);
+        let v5 = playing.version == Version::V5;
+        let mut first = 0x30 | post.qos << 1 | u8::from(post.retain);
         let id = if post.qos == 0 {
             String::new()
         } else {
             self.next_id = self.next_id % 0x7000 + 1;
             format!("{:04x}", self.next_id)
         };
-        let Post {
-            topic,
-            properties,
-            payload,
-            ..
-        } = post;
-        playing.client.send(&format!(
-            r#"{first:02x} <"{topic}" {id} {{{properties}}} '{payload}'>"#
-        ));
+        let (mut topic, mut properties) = (post.topic, post.properties.to_owned());
+        if let Some(alias) = post.alias.filter(|_| v5) {
+            properties += &format!("23 00{alias:02x}");
+            if playing.aliases.insert(alias, topic) == Some(topic) {
+                topic = "";
+            }
+        }
+        let payload = &post.payload;
+        let rest = format!(r#"<"{topic}" {id} {{{properties}}} '{payload}'>"#);
+        playing.client.send(&format!("{first:02x} {rest}"));
+        if post.again && post.qos == 2 {
+            first |= 8;
+            playing.client.send(&format!("{first:02x} {rest}"));
+        }
     }
 
     /// Lets all clients read and answer until nothing more comes to any of them.
@@ -274,13 +304,10 @@ impl Player {
                     continue;
                 };
                 let (packets, over) = playing.client.drain();
+                assert!(!over, "c{who}: the connection was closed after {packets:?}");
                 for packet in packets {
                     quiet = 0;
                     self.receive(who, packet);
-                }
-                if over {
-                    self.note(who, Event::Other("the connection was closed".to_owned()));
-                    self.clients[who] = None;
                 }
             }
         }
@@ -310,7 +337,7 @@ impl Player {
         }
         match packet.kind {
             Kind::Publish | Kind::PubRel => playing.acknowledge(packet),
-            Kind::PubRec if packet.reason() < 0x80 => {
+            Kind::PubRec if packet.reason() < 0x80 && playing.released.insert(packet.id()) => {
                 playing.client.send(&format!("62 <{:04x}>", packet.id()));
             }
             _ => {}

@@ -6,6 +6,8 @@ use crate::Version;
 
 /// Names of clients.
 pub(super) const CLIENTS: usize = 4;
+/// What they speak.
+const VERSIONS: [Version; 4] = [Version::V5, Version::V5, Version::V3_1_1, Version::V3_1];
 /// Topics of ordinary subscriptions.
 const TOPICS: [&str; 4] = ["~/t", "~/t/u", "~/x", "~/$y"];
 /// Filters, which overlap.
@@ -44,6 +46,8 @@ pub(super) enum Farewell {
     Disconnect,
     /// In 5.0, with the reason code 4: the will is published.
     WithWill,
+    /// In 5.0, with a Session Expiry Interval of 0: the session ends, too.
+    ForEver,
     Vanish,
 }
 
@@ -64,6 +68,10 @@ pub(super) struct Post {
     pub(super) retain: bool,
     /// Properties in the notation, for 5.0.
     pub(super) properties: &'static str,
+    /// In 5.0, from its second use on a connection it stands for the topic.
+    pub(super) alias: Option<u8>,
+    /// At QoS 2: it is sent again, with DUP, before the PUBREL.
+    pub(super) again: bool,
     /// Unique in the script; empty removes what is retained.
     pub(super) payload: String,
 }
@@ -71,16 +79,20 @@ pub(super) struct Post {
 /// The script of a seed.
 pub(super) fn write(seed: u64) -> Vec<Step> {
     let mut dice = Rng::with_seed(seed);
-    let mut script: Vec<Step> = (0..CLIENTS).map(|who| connect(&mut dice, who, 0)).collect();
+    // A session that is of one version has one set of rules.
+    let versions = [(); CLIENTS].map(|()| pick(&mut dice, &VERSIONS));
+    let connects = (0..CLIENTS).map(|who| connect(&mut dice, who, versions[who], 0));
+    let mut script: Vec<Step> = connects.collect();
+    script.extend((0..CLIENTS).map(|who| subscribe(&mut dice, who)));
     let length = dice.usize(10..60);
-    script.extend((0..length).map(|number| step(&mut dice, number + CLIENTS)));
+    script.extend((0..length).map(|number| step(&mut dice, &versions, number + CLIENTS)));
     script
 }
 
-fn step(dice: &mut Rng, number: usize) -> Step {
+fn step(dice: &mut Rng, versions: &[Version; CLIENTS], number: usize) -> Step {
     let who = dice.usize(..CLIENTS);
     match dice.u8(..100) {
-        0..12 => connect(dice, who, number),
+        0..12 => connect(dice, who, versions[who], number),
         12..20 => Step::Leave(
             who,
             pick(
@@ -88,16 +100,13 @@ fn step(dice: &mut Rng, number: usize) -> Step {
                 &[
                     Farewell::Disconnect,
                     Farewell::WithWill,
+                    Farewell::ForEver,
                     Farewell::Vanish,
                     Farewell::Vanish,
                 ],
             ),
         ),
-        20..40 => Step::Subscribe {
-            who,
-            filters: filters(dice),
-            identifier: dice.bool().then(|| dice.u8(1..100)),
-        },
+        20..40 => subscribe(dice, who),
         40..46 => Step::Unsubscribe(who, (0..dice.usize(1..3)).map(|_| filter(dice)).collect()),
         46..92 => Step::Publish(who, post(dice, number)),
         _ => Step::Acknowledge(
@@ -110,20 +119,22 @@ fn step(dice: &mut Rng, number: usize) -> Step {
     }
 }
 
-fn connect(dice: &mut Rng, who: usize, number: usize) -> Step {
+fn subscribe(dice: &mut Rng, who: usize) -> Step {
+    Step::Subscribe {
+        who,
+        filters: filters(dice),
+        identifier: dice.bool().then(|| dice.u8(1..100)),
+    }
+}
+
+fn connect(dice: &mut Rng, who: usize, version: Version, number: usize) -> Step {
     Step::Connect {
         who,
-        // A session that is of one version has one set of rules.
-        version: if who == 3 {
-            Version::V3_1_1
-        } else {
-            Version::V5
-        },
+        version,
         clean: dice.u8(..3) == 0,
         stays: dice.u8(..3) > 0,
         receive_maximum: (dice.u8(..4) == 0).then(|| dice.u16(1..4)),
         will: (dice.u8(..3) == 0).then(|| Post {
-            properties: "",
             payload: (1000 + number * CLIENTS + who).to_string(),
             ..post(dice, 1000 + number * CLIENTS + who)
         }),
@@ -153,6 +164,8 @@ fn post(dice: &mut Rng, number: usize) -> Post {
                 "02 00000e10",
             ],
         ),
+        alias: (dice.u8(..4) == 0).then(|| dice.u8(1..4)),
+        again: dice.u8(..4) == 0,
         payload: if removes {
             String::new()
         } else {
