@@ -105,6 +105,10 @@ impl Packet {
         *self.reasons.first().expect("a packet with a reason code")
     }
 
+    pub(crate) const fn version(&self) -> Version {
+        self.version
+    }
+
     pub(crate) fn qos(&self) -> u8 {
         self.bytes[0] >> 1 & 3
     }

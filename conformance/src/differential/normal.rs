@@ -2,6 +2,10 @@
 //! against it. Each with its reason: what is not here has to be equal.
 
 use super::play::{Event, Message, Seen};
+use crate::Version;
+
+/// The property that is a Subscription Identifier.
+const IDENTIFIER: u8 = 0x0B;
 
 /// Prepares what was seen on two brokers for a comparison.
 pub(super) fn settle(ours: &mut [Seen], theirs: &mut [Seen]) {
@@ -41,6 +45,31 @@ fn forget_choices(event: &mut Event) {
 }
 
 impl Message {
+    /// Takes in a copy of the same message, for another subscription: the highest QoS, all identifiers.
+    fn absorb(&mut self, copy: &Self) -> bool {
+        let bare = |message: &Self| Self {
+            qos: 0,
+            properties: message
+                .properties
+                .iter()
+                .filter(|(kind, _)| *kind != IDENTIFIER)
+                .cloned()
+                .collect(),
+            ..message.clone()
+        };
+        if copy.matching < 2 || bare(self) != bare(copy) {
+            return false;
+        }
+        self.qos = self.qos.max(copy.qos);
+        let identifiers = copy
+            .properties
+            .iter()
+            .filter(|(kind, _)| *kind == IDENTIFIER);
+        self.properties.extend(identifiers.cloned());
+        self.sort_properties();
+        true
+    }
+
     fn forget_choices(&mut self) {
         // Its value is what is left of it, in seconds. [MQTT-3.3.2-6]
         for (identifier, value) in &mut self.properties {
@@ -48,30 +77,53 @@ impl Message {
                 value.clear();
             }
         }
-        // Properties have no order but for user properties. [MQTT-3.3.2-18] [MQTT-3.3.4-4]
+        self.sort_properties();
+    }
+
+    /// Properties have no order but for user properties. [MQTT-3.3.2-18] [MQTT-3.3.4-4]
+    fn sort_properties(&mut self) {
         self.properties.sort_by_key(|(identifier, value)| {
-            let numbered = (*identifier == 0x0B).then(|| value.clone());
+            let numbered = (*identifier == IDENTIFIER).then(|| value.clone());
             (*identifier, numbered)
         });
     }
 }
 
-/// Where subscriptions overlap, a server may send a copy for each or one for all, with the QoS,
-/// the flags and the identifiers of one or of all. [MQTT-3.3.4-2] to [MQTT-3.3.4-5]
+/// Where subscriptions overlap, a server of 5.0 may send a copy for each, or one for all with the highest QoS
+/// and all identifiers: one is made of the copies. [MQTT-3.3.4-2] to [MQTT-3.3.4-5]
+///
+/// Their retain flags are those of the subscriptions, so that of one copy is anybody's guess, and which
+/// copies are sent again depends on how they were told apart. Copies at QoS 0 need not wait for a client that
+/// is away (4.1), and their identifiers are lost with them. In 3.x, Mosquitto 2.0.11 sends one copy with
+/// the QoS of any of the subscriptions, against [MQTT-3.3.5-1] of 3.1.1.
 fn forget_copies(events: &mut Vec<Event>) {
     for event in events.iter_mut() {
         if let Event::Message(message) = event
             && message.matching > 1
         {
-            message
-                .properties
-                .retain(|(identifier, _)| *identifier != 0x0B);
-            (message.qos, message.retain, message.dup) = (0, false, false);
+            (message.retain, message.dup) = (false, false);
+            if message.version != Version::V5 {
+                message.qos = 0;
+            }
+            if message.waited {
+                message.properties.retain(|(kind, _)| *kind != IDENTIFIER);
+            }
         }
     }
-    events.dedup_by(|one, other| {
-        one == other && matches!(one, Event::Message(message) if message.matching > 1)
+    events.dedup_by(|copy, kept| match (copy, kept) {
+        (Event::Message(copy), Event::Message(kept)) => kept.absorb(copy),
+        _ => false,
     });
+    for event in events.iter_mut() {
+        // Subscriptions may share an identifier, which then comes once or twice.
+        if let Event::Message(message) = event
+            && message.matching > 1
+        {
+            message
+                .properties
+                .dedup_by(|one, other| one == other && one.0 == IDENTIFIER);
+        }
+    }
 }
 
 /// Which member of a group gets a message is the server's choice (4.8.2): they are looked at together.

@@ -25,6 +25,7 @@ pub(super) enum Event {
 /// A message as a client sees it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Message {
+    pub(super) version: Version,
     pub(super) topic: String,
     pub(super) payload: String,
     pub(super) qos: u8,
@@ -32,6 +33,8 @@ pub(super) struct Message {
     pub(super) dup: bool,
     /// In 5.0: identifiers and values, in their order.
     pub(super) properties: Vec<(u8, Vec<u8>)>,
+    /// Whether it came with the connection, and so has waited for it.
+    pub(super) waited: bool,
     /// How many subscriptions of the client match its topic.
     pub(super) matching: usize,
 }
@@ -63,6 +66,8 @@ struct Player {
     subscriptions: [BTreeSet<&'static str>; CLIENTS],
     /// Whether the last session of each client was to outlive its connection.
     stayed: [bool; CLIENTS],
+    /// The client that connects in this step.
+    connecting: Option<usize>,
     seen: Seen,
     next_id: u16,
 }
@@ -93,12 +98,17 @@ pub(super) fn play(address: SocketAddr, script: &[Step]) -> Vec<Seen> {
         clients: [const { None }; CLIENTS],
         subscriptions: Default::default(),
         stayed: [false; CLIENTS],
+        connecting: None,
         seen: Seen::default(),
         next_id: 1,
     };
     let seen = script
         .iter()
         .map(|step| {
+            player.connecting = match step {
+                Step::Connect { who, .. } => Some(*who),
+                _ => None,
+            };
             player.step(step);
             player.settle();
             std::mem::take(&mut player.seen)
@@ -355,6 +365,8 @@ impl Player {
             text.replace(name.as_str(), "~").into_bytes()
         };
         Message {
+            version: packet.version(),
+            waited: self.connecting == Some(who),
             topic: topic.replace(name.as_str(), "~"),
             payload: String::from_utf8_lossy(&packet.payload).into_owned(),
             qos: packet.qos(),
