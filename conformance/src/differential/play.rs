@@ -178,7 +178,8 @@ impl Player {
         }
         // A takeover publishes the will [MQTT-3.1.2-8], but Mosquitto 2.0.11 forgets it where the session
         // goes on.
-        if self.clients[who].as_ref().is_some_and(|old| old.has_will) {
+        let goes_on = |old: &Playing| old.has_will && old.stays && !clean;
+        if self.clients[who].as_ref().is_some_and(goes_on) {
             self.leave(who, Farewell::Vanish);
         }
         let id = format!("c{who}");
