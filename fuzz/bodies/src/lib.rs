@@ -9,6 +9,7 @@
     reason = "to panic is how a body tells of a defect"
 )]
 
+mod connection;
 mod decode;
 mod engine;
 mod frame;
@@ -16,6 +17,7 @@ mod packet;
 mod roundtrip;
 mod topic;
 
+pub use connection::connection;
 pub use decode::decode;
 pub use engine::engine;
 pub use frame::frame;
@@ -32,7 +34,7 @@ pub struct Body {
 }
 
 /// All of them.
-pub const BODIES: [Body; 5] = [
+pub const BODIES: [Body; 6] = [
     Body {
         name: "frame",
         run: frame,
@@ -52,5 +54,9 @@ pub const BODIES: [Body; 5] = [
     Body {
         name: "engine",
         run: engine,
+    },
+    Body {
+        name: "connection",
+        run: connection,
     },
 ];
