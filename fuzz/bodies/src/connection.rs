@@ -196,7 +196,7 @@ impl Trial {
                 sleep(Duration::from_secs(seconds.into())).await;
                 self.settle().await;
             }
-            // The connection is lost, and another one is opened by the next step.
+            // The connection is lost; the next step opens another one.
             14 => {
                 self.settle().await;
                 if let Some(peer) = self.peers.get_mut(index).and_then(Option::take) {
@@ -205,7 +205,7 @@ impl Trial {
                     assert!(peer.pipe.is_dropped(), "lost, and kept");
                 }
             }
-            // It is only over for the client.
+            // The client ends it, and does not look any more.
             _ => {
                 self.peer(index).pipe.end();
                 self.settle().await;
@@ -220,15 +220,16 @@ impl Trial {
         slot.get_or_insert_with(|| {
             let (near, far) = Pipe::new(self.manners, "peer");
             accept(&self.pipes, far);
-            Peer::new(index, near, self.limits.clone())
+            Peer::new(index, near, self.limits.clone(), now())
         })
     }
 
     /// Lets the broker do what it can, and looks at what it did.
     async fn settle(&mut self) {
         self.rest().await;
+        let now = now();
         for peer in self.peers.iter_mut().flatten() {
-            peer.hear(&mut self.known);
+            peer.hear(&mut self.known, now);
         }
         for (index, client_id) in std::mem::take(&mut self.known.arrived) {
             for peer in self.peers.iter_mut().flatten() {
@@ -237,7 +238,6 @@ impl Trial {
                 }
             }
         }
-        let now = Instant::now();
         for peer in self.peers.iter_mut().flatten() {
             peer.pass_time(now);
             peer.receive(&self.known);
@@ -312,4 +312,12 @@ fn expect_connack(packet: &Packet, present: bool) {
 
 fn id(number: u16) -> PacketId {
     PacketId::new(number).expect("not 0")
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the time of this runtime is the run's own, and begins where the broker's does"
+)]
+fn now() -> Instant {
+    Instant::now()
 }

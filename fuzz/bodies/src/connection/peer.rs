@@ -1,4 +1,6 @@
 //! A peer that sends any bytes, and knows what may come back.
+//!
+//! It reads what the broker has read, packet by packet, and keeps account of what that brings about.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -64,6 +66,10 @@ struct Hello {
     dubious: bool,
 }
 
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each says whether something has happened, and all may have"
+)]
 pub(super) struct Peer {
     pub(super) index: usize,
     pub(super) pipe: Pipe,
@@ -96,13 +102,13 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(index: usize, pipe: Pipe, limits: Limits) -> Self {
+    pub(super) fn new(index: usize, pipe: Pipe, limits: Limits, now: Instant) -> Self {
         Self {
             index,
             pipe,
             limits,
-            opened: Instant::now(),
-            heard: Instant::now(),
+            opened: now,
+            heard: now,
             sent: Vec::new(),
             received: Vec::new(),
             answered_in: Version::V3_1_1,
@@ -134,7 +140,7 @@ impl Peer {
     }
 
     /// Reads what the broker has read.
-    pub(super) fn hear(&mut self, known: &mut Known) {
+    pub(super) fn hear(&mut self, known: &mut Known, now: Instant) {
         let clogged = !self.pipe.reads() && self.answer_bytes() > self.answer_bytes_max();
         let consumed = self.pipe.take_consumed();
         assert!(
@@ -143,13 +149,13 @@ impl Peer {
         );
         self.sent.extend_from_slice(&consumed);
         let doomed = self.doom.is_some();
-        self.hear_packets(known);
+        self.hear_packets(known, now);
         if !doomed && self.doom.is_some() {
-            self.heard = Instant::now();
+            self.heard = now;
         }
     }
 
-    fn hear_packets(&mut self, known: &mut Known) {
+    fn hear_packets(&mut self, known: &mut Known, now: Instant) {
         let sent = std::mem::take(&mut self.sent);
         let mut rest = sent.as_slice();
         while self.doom.is_none() {
@@ -164,7 +170,7 @@ impl Peer {
                 Err(_) => return self.doom = Some(Doom::Violation),
             };
             rest = rest.get(frame.bytes.len()..).unwrap_or_default();
-            self.heard = Instant::now();
+            self.heard = now;
             let version = self.hello.as_ref().map(|hello| hello.version);
             match Packet::decode(frame, version.unwrap_or(Version::V5)) {
                 Ok(packet) => self.say(&packet, known),

@@ -31,6 +31,7 @@ pub(super) struct Far {
     peer: Peer,
 }
 
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 struct State {
     manners: Manners,
     to_broker: Vec<u8>,
