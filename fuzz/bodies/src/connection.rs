@@ -26,6 +26,9 @@ const PEERS: usize = 3;
 /// How long the broker may take to let go of a connection: 5 s to take what was written to it.
 const LINGER: Duration = Duration::from_secs(9);
 
+/// What bystanders publish: one while its reader is away, three while it is there.
+const MESSAGES: [&[u8]; 4] = [b"before", &[b'0'; 100], &[b'1'; 100], &[b'2'; 100]];
+
 /// The first byte is how the transports behave and how much the broker takes. Then come steps: a byte
 /// says what, and to which connection; most take a length, and bytes to send.
 ///
@@ -141,9 +144,8 @@ impl Trial {
 
     /// One bystander subscribes and goes, the other one leaves it a message.
     async fn prepare(&mut self) {
-        let messages = [&b"before"[..], b"0", b"1", b"2"];
         let topic = bystander::topic().as_view().bytes().to_vec();
-        for message in messages {
+        for message in MESSAGES {
             let message = (topic.clone(), message.to_vec());
             self.known.messages.insert(message);
         }
@@ -154,8 +156,8 @@ impl Trial {
         assert!(matches!(self.reader.next(), Packet::SubAck(_)));
         self.reader.pipe.break_off();
         self.rest().await;
-        self.writer
-            .publish(PublishQoS::AtLeastOnce(id(1)), b"before");
+        let [before, ..] = MESSAGES;
+        self.writer.publish(PublishQoS::AtLeastOnce(id(1)), before);
         self.rest().await;
         self.writer.receive();
         expect_connack(&self.writer.next(), false);
@@ -207,7 +209,10 @@ impl Trial {
             }
             // The client ends it, and does not look any more.
             _ => {
-                self.peer(index).pipe.end();
+                let peer = self.peer(index);
+                // One that neither reads nor goes away may stay for ever.
+                peer.set_reads(true);
+                peer.pipe.end();
                 self.settle().await;
                 self.peers.get_mut(index).map(Option::take);
             }
@@ -277,10 +282,16 @@ impl Trial {
         accept(&self.pipes, far);
         self.reader = Bystander::reader(near);
         self.rest().await;
-        self.writer.publish(PublishQoS::AtMostOnce, b"0");
-        self.writer.publish(PublishQoS::AtLeastOnce(id(2)), b"1");
-        self.writer.publish(PublishQoS::ExactlyOnce(id(3)), b"2");
-        for _ in 0..5 {
+        self.reader.receive();
+        // More than may wait for a client that does not read.
+        self.reader.pipe.set_reads(false);
+        let [_, first, second, third] = MESSAGES;
+        self.writer.publish(PublishQoS::AtMostOnce, first);
+        self.writer.publish(PublishQoS::AtLeastOnce(id(2)), second);
+        self.writer.publish(PublishQoS::ExactlyOnce(id(3)), third);
+        self.rest().await;
+        self.reader.pipe.set_reads(true);
+        for _ in 0..6 {
             self.rest().await;
             self.reader.receive();
             self.writer.receive();
@@ -291,8 +302,7 @@ impl Trial {
         assert!(matches!(self.writer.next(), Packet::PubRec(_)));
         assert!(matches!(self.writer.next(), Packet::PubComp(_)));
         assert!(self.reader.packets.is_empty() && self.writer.packets.is_empty());
-        let messages = [&b"before"[..], b"0", b"1", b"2"];
-        assert_eq!(self.reader.payloads, messages);
+        assert_eq!(self.reader.payloads, MESSAGES);
         assert!(self.writer.payloads.is_empty());
     }
 }
