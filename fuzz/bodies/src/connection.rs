@@ -2,6 +2,7 @@
 
 mod authority;
 mod bystander;
+mod known;
 mod peer;
 mod pipe;
 
@@ -18,7 +19,8 @@ use tokio::time::{Instant, sleep};
 
 use self::authority::{BYSTANDER, Gate};
 use self::bystander::Bystander;
-use self::peer::{Known, Peer};
+use self::known::Known;
+use self::peer::Peer;
 use self::pipe::{Far, Manners, Pipe};
 
 /// Connections at a time that the bytes are for.
