@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use super::script::{CLIENTS, Farewell, Patience, Post, Step, lasting_options};
+use super::script::{CLIENTS, Farewell, OUTSIDER, Patience, Post, Step, lasting_options};
 use crate::Version;
 use crate::client::{Client, Reasons};
 use crate::packet::{Kind, Packet};
@@ -241,7 +241,7 @@ impl Player {
         for (filter, options) in filters {
             let shared = filter.starts_with("$share");
             // Which member of a group that is away gets a message is the broker's choice.
-            if shared && (!v5 || playing.stays) {
+            if shared && (!v5 || playing.stays || who == OUTSIDER) {
                 continue;
             }
             let options = match (v5, shared) {

@@ -15,6 +15,10 @@ const FILTERS: [&str; 7] = ["~/t", "~/t/#", "~/+", "~/x", "~/+/u", "~/t/+", "~//
 /// Topics that only shared subscriptions match.
 const SHARED_TOPIC: &str = "~/s/1";
 const SHARED_FILTER: &str = "$share/~g/~/s/+";
+/// It is in no group, and alone leaves wills for one. A member whose session ends with its connection may be
+/// in its group still when its will is published, be chosen, and take the message with it: the standard does not
+/// order the two (3.1.2.5).
+pub(super) const OUTSIDER: usize = 0;
 
 /// Something that a client does. Who is not connected does nothing but connect, and what a version
 /// has not is left out: so any part of a script is a legal script.
@@ -136,9 +140,17 @@ fn connect(dice: &mut Rng, who: usize, version: Version, number: usize) -> Step 
         receive_maximum: (dice.u8(..4) == 0).then(|| dice.u16(1..4)),
         will: (dice.u8(..3) == 0).then(|| Post {
             payload: (1000 + number * CLIENTS + who).to_string(),
-            ..post(dice, 1000 + number * CLIENTS + who)
+            ..will(dice, who)
         }),
     }
+}
+
+fn will(dice: &mut Rng, who: usize) -> Post {
+    let mut will = post(dice, 0);
+    if who != OUTSIDER && will.topic == SHARED_TOPIC {
+        will.topic = pick(dice, &TOPICS);
+    }
+    will
 }
 
 fn post(dice: &mut Rng, number: usize) -> Post {
