@@ -108,11 +108,11 @@ conformance: $(if $(BROKER),cargo,rocksdb) ## each statement of the standard; BR
 	ours() { run "$$@" --mqttd '$(TARGET_DIR)/release/mqttd' --strict; }; \
 	ours 'mqttd, state in memory' memory; \
 	ours 'mqttd, state in RocksDB' rocksdb --store rocksdb; \
-	run 'embedded broker with an authority' embedded --embedded --strict; \
+	run 'embedded broker with an authority' embedded --embedded --strict --quick; \
 	ask document '$(CONFORMANCE)'/{memory,rocksdb,embedded}.json --known conformance/brokers/$(KNOWN).csv $(CHECK); \
 	case "$$('$(MOSQUITTO)' -h 2>/dev/null | head -1)" in \
 	*' $(subst Mosquitto-,,$(KNOWN))'*) \
-		run '$(KNOWN)' mosquitto --mosquitto '$(MOSQUITTO)' --known conformance/brokers/$(KNOWN).csv; \
+		run '$(KNOWN)' mosquitto --mosquitto '$(MOSQUITTO)' --quick --known conformance/brokers/$(KNOWN).csv; \
 		$(call compare,300) ;; \
 	*) echo 'Skipped: $(KNOWN), which the suite is checked and mqttd is compared with, is not installed.' ;; \
 	esac

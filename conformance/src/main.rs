@@ -14,7 +14,6 @@
     clippy::wildcard_enum_match_arm,
     reason = "a test stops at what it did not expect, and measures real time"
 )]
-#![allow(dead_code, reason = "the tests that use it are being written")]
 
 mod cli;
 mod client;
