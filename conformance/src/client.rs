@@ -5,8 +5,9 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::Version;
-use crate::notation::{Notation, read_variable_byte_integer};
-use crate::packet::{Kind, Packet, hex};
+use crate::codes::Codes;
+use crate::notation::Notation;
+use crate::packet::{Kind, Packet, hex, whole_packet};
 
 /// How long a broker may take for anything that it has to do at once.
 const SOON: Duration = Duration::from_secs(8);
@@ -495,26 +496,4 @@ impl Client {
         );
         Next::Closed
     }
-}
-
-/// One or several reason codes.
-pub(crate) struct Codes(Vec<u8>);
-
-impl From<u8> for Codes {
-    fn from(code: u8) -> Self {
-        Self(vec![code])
-    }
-}
-
-impl<const N: usize> From<[u8; N]> for Codes {
-    fn from(codes: [u8; N]) -> Self {
-        Self(codes.to_vec())
-    }
-}
-
-/// The length of the packet at the start of `bytes`, if all of it is there.
-fn whole_packet(bytes: &[u8]) -> Option<usize> {
-    let (length, head) = read_variable_byte_integer(bytes.get(1..)?)?;
-    let whole = 1 + head + length;
-    (bytes.len() >= whole).then_some(whole)
 }

@@ -18,6 +18,7 @@
 mod cli;
 mod client;
 mod code;
+mod codes;
 mod differential;
 mod document;
 mod embedded;

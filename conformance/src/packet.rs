@@ -429,3 +429,10 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     }
     text
 }
+
+/// The length of the packet at the start of `bytes`, if all of it is there.
+pub(crate) fn whole_packet(bytes: &[u8]) -> Option<usize> {
+    let (length, head) = read_variable_byte_integer(bytes.get(1..)?)?;
+    let whole = 1 + head + length;
+    (bytes.len() >= whole).then_some(whole)
+}

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::client::Codes;
+use crate::codes::Codes;
 use crate::notation::Notation;
 use crate::packet::{Packet, Property};
 use crate::test::{Test, tests};

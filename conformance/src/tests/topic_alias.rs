@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::client::{Client, Codes};
+use crate::client::Client;
+use crate::codes::Codes;
 use crate::packet::Packet;
 use crate::test::{Test, tests};
 
