@@ -1,5 +1,6 @@
 //! 4.3: the three qualities of service.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::packet::Kind;
@@ -22,11 +23,12 @@ tests! {
         let mut client = t.client("a");
         client.subscribe("~/t", 1);
         let mut publisher = t.client("p");
-        publisher.publish("~/t", 1, "one");
-        publisher.publish("~/t", 1, "two");
-        let one = client.expect(r#"32 <"~/t" ???? {} 'one'>"#);
-        let two = client.expect(r#"32 <"~/t" ???? {} 'two'>"#);
-        assert_ne!(one.id(), two.id());
+        let mut unused = HashSet::new();
+        for payload in ["1", "2", "3", "4", "5"] {
+            publisher.publish("~/t", 1, payload);
+            let message = client.expect(&format!(r#"32 <"~/t" ???? {{}} '{payload}'>"#));
+            assert!(unused.insert(message.id()), "{message:?} has one in use");
+        }
     }
 
     /// QoS 1 to a subscriber: until the PUBACK, the message is not done; after it, it is.
@@ -81,13 +83,16 @@ tests! {
         let mut client = t.client("a");
         client.subscribe("~/t", 2);
         let mut publisher = t.client("p");
-        publisher.publish("~/t", 2, "one");
-        publisher.publish("~/t", 2, "two");
-        let one = client.expect(r#"34 <"~/t" ???? {} 'one'>"#);
-        let two = client.expect(r#"34 <"~/t" ???? {} 'two'>"#);
-        assert_ne!(one.id(), two.id());
-        for message in [two, one] {
-            client.acknowledge(&message);
+        let mut unused = HashSet::new();
+        let mut messages = Vec::new();
+        for payload in ["1", "2", "3", "4", "5"] {
+            publisher.publish("~/t", 2, payload);
+            let message = client.expect(&format!(r#"34 <"~/t" ???? {{}} '{payload}'>"#));
+            assert!(unused.insert(message.id()), "{message:?} has one in use");
+            messages.push(message);
+        }
+        for message in messages.iter().rev() {
+            client.acknowledge(message);
         }
         client.quiet();
     }
@@ -112,8 +117,12 @@ tests! {
     fn qos_2_is_released_until_pubcomp(t) {
         let mut client = t.stays("a");
         client.subscribe("~/t", 2);
-        t.client("p").publish("~/t", 2, "x");
+        let mut publisher = t.client("p");
+        publisher.publish("~/t", 2, "x");
+        publisher.publish("~/t", 2, "done at once");
         let id = client.message("~/t", "x").id();
+        let done = client.message("~/t", "done at once");
+        client.acknowledge(&done);
         client.send(&format!("50 <{id:04x}>"));
         client.expect(&format!("62 <{id:04x} ..>"));
         client.vanish();

@@ -17,17 +17,18 @@ tests! {
             publisher.publish("~/t", 1 + number as u8 % 2, payload);
         }
         let messages = payloads.map(|payload| client.message("~/t", payload));
-        // Number 2 is released, number 3 is done.
+        // Number 2 is released, numbers 3 and 4 are done.
         client.send(&format!("50 <{:04x}>", messages[1].id()));
         client.expect(&format!("62 <{:04x} ..>", messages[1].id()));
         client.acknowledge(&messages[2]);
+        client.acknowledge(&messages[3]);
         client.pinged();
         client.vanish();
         let mut client = t.returns("a");
         for (number, message) in messages.iter().enumerate() {
             match number {
                 1 => _ = client.expect(&format!("62 <{:04x} ..>", message.id())),
-                2 => {}
+                2 | 3 => {}
                 _ => {
                     let again = client.message("~/t", payloads[number]);
                     assert_eq!((again.id(), again.dup()), (message.id(), true));
