@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use mqtt_codec::{
     Packet, Properties, QoS, ReasonCode, ReasonCodes, RetainHandling, SubAck, Subscribe,
-    Subscription, SubscriptionOptions, UnsubAck, Unsubscribe, levels,
+    Subscription, SubscriptionOptions, TopicFilter, UnsubAck, Unsubscribe, levels,
 };
 
 use super::output::{Output, Release};
@@ -34,7 +34,13 @@ impl Engine {
         let reasons: ReasonCodes = subscribe
             .subscriptions
             .iter()
-            .map(|subscription| self.subscribe(id, session, subscription, identifier, out))
+            .map(|subscription| {
+                // What the same filter was to bring would have been sent by now.
+                if self.awaits_replay(session, subscription.filter) {
+                    self.replay(now, session, out);
+                }
+                self.subscribe(id, session, subscription, identifier, out)
+            })
             .collect();
         let packet = SubAck {
             packet_id: subscribe.packet_id,
@@ -47,6 +53,11 @@ impl Engine {
         }
         self.replay(now, session, out);
         Ok(())
+    }
+
+    fn awaits_replay(&self, session: SessionId, filter: TopicFilter<&[u8]>) -> bool {
+        let session = self.sessions.get(session);
+        session.is_some_and(|session| session.awaits_replay(filter))
     }
 
     /// Makes one subscription.

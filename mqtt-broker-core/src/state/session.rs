@@ -101,6 +101,12 @@ impl Session {
         Some(lost.after_secs(seconds))
     }
 
+    /// True if there are retained messages to be sent for a subscription with this filter.
+    pub(crate) fn awaits_replay(&self, filter: TopicFilter<&[u8]>) -> bool {
+        let mut replays = self.replays.iter().flat_map(|replays| replays.iter());
+        replays.any(|replay| replay.filter.as_bytes() == filter.as_bytes())
+    }
+
     /// Sends no more retained messages for a subscription.
     pub(crate) fn forget_replay(&mut self, filter: TopicFilter<&[u8]>) {
         if let Some(replays) = &mut self.replays {

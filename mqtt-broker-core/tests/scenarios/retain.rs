@@ -316,6 +316,24 @@ fn subscribing_again_starts_the_replay_anew() {
     assert_eq!(topics, ["t/0", "t/0", "t/1", "t/2"]);
 }
 
+/// The last of the same filter took the place of the one before it, with what that one was to bring.
+// [MQTT-3.8.4-5]
+#[test]
+fn each_of_the_same_filter_brings_what_is_retained() {
+    let mut world = World::new();
+    world.connect("b", v5());
+    world.publish("b", post("t/0", "x").retain().qos(Q1));
+    let twice = [
+        ("t/+", SubscriptionOptions::of_qos(Q1)),
+        ("t/+", SubscriptionOptions::of_qos(Q0)),
+    ];
+    world.connect("a", v5()).subscribe_all(&twice, None);
+    assert_eq!(
+        world.received("a"),
+        ["PUBLISH t/0 x q1 id1 retain", "PUBLISH t/0 x q0 retain"]
+    );
+}
+
 // [MQTT-3.10.4-2]
 #[test]
 fn unsubscribing_ends_the_replay() {
