@@ -194,17 +194,11 @@ fn filter(dice: &mut Rng) -> &'static str {
     }
 }
 
-/// Some filters with their QoS and their retain handling. None comes twice: what is retained may then be
-/// sent for each, or once for the subscription that is left.
+/// Some filters with their QoS and their retain handling. One may come twice.
 fn filters(dice: &mut Rng) -> Vec<(&'static str, u8)> {
-    let mut filters: Vec<(&str, u8)> = Vec::new();
-    for _ in 0..dice.usize(1..4) {
-        let filter = filter(dice);
-        if filters.iter().all(|(other, _)| *other != filter) {
-            filters.push((filter, dice.u8(..3) | dice.u8(..3) << 4));
-        }
-    }
-    filters
+    let count = dice.usize(1..4);
+    let options = |dice: &mut Rng| dice.u8(..3) | dice.u8(..3) << 4;
+    (0..count).map(|_| (filter(dice), options(dice))).collect()
 }
 
 /// No Local and Retain As Published, which are the same each time that a client subscribes with a

@@ -210,6 +210,19 @@ tests! {
         client.quiet();
     }
 
+    /// Of the same filter twice in one SUBSCRIBE, each brings what is retained.
+    [v5 "3.8.4-5", v311 "3.8.4-4"]
+    fn the_same_filter_twice(t) {
+        t.client("p").retain("~/t", 1, "kept");
+        let mut client = t.client("a");
+        client.send(r#"82 <0001 {} "~/t" 01 "~/t" 00>"#);
+        let packets = client.rest();
+        let messages = packets.iter().filter(|packet| packet.kind == Kind::Publish);
+        let mut qos: Vec<u8> = messages.map(|message| message.qos()).collect();
+        qos.sort_unstable();
+        assert_eq!(qos, [0, 1], "{packets:?}");
+    }
+
     /// A message is sent at the lower of its QoS and the QoS that was granted.
     [v5 "3.8.4-8", v311 "3.8.4-6", v31]
     fn lower_qos(t) {
