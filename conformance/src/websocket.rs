@@ -1,6 +1,6 @@
 //! A WebSocket, written by hand: what a client of RFC 6455 sends, frame by frame.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -104,6 +104,27 @@ impl WebSocket {
         let _ = self.stream.write_all(&frame);
     }
 
+    /// Sends the start of a binary frame: so many of its bytes, or until the broker has closed.
+    pub(crate) fn send_unfinished_frame(&mut self, length: u64, sent: usize) {
+        let mut frame = vec![0x80 | Opcode::Binary as u8, 0x80 | 127];
+        frame.extend(length.to_be_bytes());
+        frame.extend([0; 4]);
+        frame.resize(frame.len() + sent, 0);
+        let _ = self.stream.write_all(&frame);
+    }
+
+    /// Whether the broker has closed, or does so within a second.
+    pub(crate) fn is_closed_soon(&mut self) -> bool {
+        self.stream
+            .set_read_timeout(Some(Duration::from_secs(1)))
+            .expect("a time that is not zero");
+        let ended = |kind| kind == ErrorKind::ConnectionReset || kind == ErrorKind::BrokenPipe;
+        match self.stream.read(&mut [0; 16]) {
+            Ok(_) => true,
+            Err(error) => ended(error.kind()),
+        }
+    }
+
     /// Reads binary frames until so many bytes of MQTT have come, and compares them.
     #[track_caller]
     pub(crate) fn expect(&mut self, notation: &str, length: usize) {
@@ -165,7 +186,7 @@ impl WebSocket {
             match self.stream.read(&mut buffer) {
                 Ok(0) => return None,
                 Ok(count) => self.received.extend_from_slice(&buffer[..count]),
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
                 Err(error) => panic!("the broker neither sends nor closes: {error}"),
             }
         }

@@ -2,6 +2,8 @@
 //!
 //! Messages and packets need not coincide, in either direction. [MQTT-6.0.0-2]
 
+mod gate;
+
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -22,6 +24,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Bytes, Message};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 
+use self::gate::Gate;
 use crate::listen::TcpListener;
 
 /// Bytes of the largest message: a packet of the largest size, and something before and after it.
@@ -62,7 +65,7 @@ enum State {
     Over,
 }
 
-type Open = WebSocketStream<TcpStream>;
+type Open = WebSocketStream<Gate>;
 
 impl WebSocket {
     fn new(stream: TcpStream, address: SocketAddr) -> Self {
@@ -71,7 +74,8 @@ impl WebSocket {
             .write_buffer_size(0)
             .max_message_size(Some(MESSAGE_BYTES_MAX))
             .max_frame_size(Some(MESSAGE_BYTES_MAX));
-        let handshake = accept_hdr_async_with_config(stream, choose_subprotocol, Some(config));
+        let handshake =
+            accept_hdr_async_with_config(Gate::new(stream), choose_subprotocol, Some(config));
         Self {
             state: State::Handshake(Box::pin(handshake)),
             unread: Bytes::new(),
@@ -100,6 +104,10 @@ impl WebSocket {
     }
 }
 
+fn gate(open: Pin<&mut Open>) -> &mut Gate {
+    open.get_mut().get_mut()
+}
+
 /// Echoes the name of MQTT that the client offers, and refuses one that speaks only other protocols.
 /// One that offers none is taken, as not all clients do. [MQTT-6.0.0-4]
 #[allow(
@@ -111,16 +119,15 @@ fn choose_subprotocol(
     mut response: Response,
 ) -> Result<Response, ErrorResponse> {
     let headers = request.headers().get_all(SEC_WEBSOCKET_PROTOCOL);
-    let mut offered = headers
+    let offered: Vec<&str> = headers
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .map(str::trim)
-        .peekable();
-    if offered.peek().is_none() {
+        .collect();
+    if offered.is_empty() {
         return Ok(response);
     }
-    let offered: Vec<&str> = offered.collect();
     let Some(chosen) = SUBPROTOCOLS.into_iter().find(|name| offered.contains(name)) else {
         let text = "This server speaks the WebSocket subprotocol mqtt.".to_owned();
         let mut refusal = ErrorResponse::new(Some(text));
@@ -149,10 +156,9 @@ impl AsyncRead for WebSocket {
             let Some(mut open) = ready!(this.poll_open(cx))? else {
                 return Poll::Ready(Ok(()));
             };
-            match ready!(open.as_mut().poll_next(cx))
-                .transpose()
-                .map_err(io::Error::other)?
-            {
+            let message = ready!(open.as_mut().poll_next(cx)).transpose();
+            gate(open.as_mut()).next_message();
+            match message.map_err(io::Error::other)? {
                 Some(Message::Binary(bytes)) => this.unread = bytes,
                 // Answered where they are read.
                 Some(Message::Ping(_) | Message::Pong(_)) => {}
@@ -187,6 +193,7 @@ impl AsyncWrite for WebSocket {
         ready!(open.as_mut().poll_ready(cx)).map_err(io::Error::other)?;
         let bytes = buf.get(..WRITE_BYTES).unwrap_or(buf);
         let message = Message::Binary(Bytes::copy_from_slice(bytes));
+        gate(open.as_mut()).open();
         open.start_send(message).map_err(io::Error::other)?;
         Poll::Ready(Ok(bytes.len()))
     }

@@ -50,6 +50,14 @@ tests! {
         socket.expect("d000", 2);
     }
 
+    /// A message without end is not taken in before there is a CONNECT.
+    [v5, v311; WebSocket]
+    fn no_large_message_before_a_connect(t) {
+        let mut socket = t.websocket("mqtt");
+        socket.send_unfinished_frame(10 << 20, 8 << 20);
+        assert!(socket.is_closed_soon(), "8 MiB were taken before the CONNECT");
+    }
+
     /// A client that closes its WebSocket without a DISCONNECT leaves its will.
     [v5, v311; WebSocket]
     fn a_close_frame_is_no_disconnect(t) {
