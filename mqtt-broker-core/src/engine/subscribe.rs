@@ -1,15 +1,16 @@
 //! SUBSCRIBE and UNSUBSCRIBE, and the retained messages that a new subscription brings.
 
+use std::collections::VecDeque;
 use std::num::NonZeroU32;
 
 use mqtt_codec::{
     Packet, Properties, QoS, ReasonCode, ReasonCodes, RetainHandling, SubAck, Subscribe,
-    Subscription, SubscriptionOptions, TopicFilter, UnsubAck, Unsubscribe, levels,
+    Subscription, SubscriptionOptions, UnsubAck, Unsubscribe, levels,
 };
 
 use super::output::{Output, Release};
 use super::{Engine, send};
-use crate::state::{Connection, ConnectionId, Cursor, Granted, Replay, SessionId};
+use crate::state::{Connection, ConnectionId, Cursor, Granted, Replay, Session, SessionId};
 use crate::store::{Change, SubscriptionRecord};
 use crate::{Instant, Violation};
 
@@ -31,17 +32,18 @@ impl Engine {
             .next()
             .and_then(NonZeroU32::new);
         // As if each came in a packet of its own. [MQTT-3.8.4-5] [MQTT-3.9.3-1]
+        let of_session = self.sessions.get_mut(session);
+        let mut earlier = of_session.map_or_else(VecDeque::new, Session::take_replays);
         let reasons: ReasonCodes = subscribe
             .subscriptions
             .iter()
             .map(|subscription| {
-                // What the same filter was to bring would have been sent by now.
-                if self.awaits_replay(session, subscription.filter) {
-                    self.replay(now, session, out);
-                }
-                self.subscribe(id, session, subscription, identifier, out)
+                self.subscribe(id, session, subscription, identifier, &mut earlier, out)
             })
             .collect();
+        if let Some(session) = self.sessions.get_mut(session) {
+            session.put_replays_first(earlier);
+        }
         let packet = SubAck {
             packet_id: subscribe.packet_id,
             properties: Properties::default(),
@@ -55,12 +57,7 @@ impl Engine {
         Ok(())
     }
 
-    fn awaits_replay(&self, session: SessionId, filter: TopicFilter<&[u8]>) -> bool {
-        let session = self.sessions.get(session);
-        session.is_some_and(|session| session.awaits_replay(filter))
-    }
-
-    /// Makes one subscription.
+    /// Makes one subscription. `earlier`: what is still to be sent for those of earlier packets.
     ///
     /// `[MQTT-3.8.4-4]`
     fn subscribe(
@@ -69,6 +66,7 @@ impl Engine {
         session_id: SessionId,
         subscription: Subscription<'_>,
         identifier: Option<NonZeroU32>,
+        earlier: &mut VecDeque<Replay>,
         out: &mut Output,
     ) -> ReasonCode {
         let Subscription { filter, .. } = subscription;
@@ -116,8 +114,12 @@ impl Engine {
         };
         // Shared subscriptions get no retained messages.
         if wanted && filter.share_name().is_none() && self.retained.len() > 0 {
-            // One that is under way for the same filter begins anew.
-            session.forget_replay(filter);
+            // One that is under way for the same filter begins anew. In one packet, each of the same
+            // filter brings its own, as long as there are not too many.
+            earlier.retain(|replay| replay.filter.as_bytes() != filter.as_bytes());
+            if session.replays().len() >= subscriptions_max {
+                session.forget_replay(filter);
+            }
             session.replays().push_back(Replay {
                 filter: filter.to_bytes(),
                 granted,

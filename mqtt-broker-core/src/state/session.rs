@@ -78,6 +78,21 @@ impl Session {
         self.replays.get_or_insert_default()
     }
 
+    /// Takes out all that is still to be sent for subscriptions.
+    pub(crate) fn take_replays(&mut self) -> VecDeque<Replay> {
+        self.replays
+            .take()
+            .map_or_else(VecDeque::new, |replays| *replays)
+    }
+
+    /// Puts these back before those that have come since.
+    pub(crate) fn put_replays_first(&mut self, mut earlier: VecDeque<Replay>) {
+        if !earlier.is_empty() {
+            earlier.append(self.replays());
+            *self.replays() = earlier;
+        }
+    }
+
     /// True if there are retained messages to be sent.
     pub(crate) fn has_replays(&self) -> bool {
         self.replays
@@ -99,12 +114,6 @@ impl Session {
         let end = Some(self.expiry_interval).filter(|seconds| *seconds < u32::MAX);
         let seconds = will.into_iter().chain(end).min()?;
         Some(lost.after_secs(seconds))
-    }
-
-    /// True if there are retained messages to be sent for a subscription with this filter.
-    pub(crate) fn awaits_replay(&self, filter: TopicFilter<&[u8]>) -> bool {
-        let mut replays = self.replays.iter().flat_map(|replays| replays.iter());
-        replays.any(|replay| replay.filter.as_bytes() == filter.as_bytes())
     }
 
     /// Sends no more retained messages for a subscription.

@@ -334,6 +334,21 @@ fn each_of_the_same_filter_brings_what_is_retained() {
     );
 }
 
+/// A packet may name a filter very often: what it brings is bounded like the subscriptions are.
+#[test]
+fn very_many_of_the_same_filter_bring_few() {
+    let mut world = World::with(Limits {
+        subscriptions_max: 2,
+        ..Limits::default()
+    });
+    world.connect("b", v5());
+    world.publish("b", post("t/0", "x").retain());
+    let often = [("t/+", SubscriptionOptions::of_qos(Q0)); 100];
+    world.connect("a", v5()).subscribe_all(&often, None);
+    let received = world.received("a").len();
+    assert!((1..=2).contains(&received), "{received} messages");
+}
+
 // [MQTT-3.10.4-2]
 #[test]
 fn unsubscribing_ends_the_replay() {
