@@ -111,22 +111,12 @@ impl Client {
     /// All that still comes: what is there when a PINGREQ is answered, and in the silence after it.
     #[track_caller]
     pub(crate) fn rest(&mut self) -> Vec<Packet> {
-        let mut packets = Vec::new();
-        self.send("c000");
-        loop {
-            let packet = self.packet();
-            if packet.kind == Kind::PingResp {
-                break;
-            }
+        let (mut packets, over) = self.drain();
+        assert!(!over, "the connection was closed");
+        while let Some(packet) = self.packet_within(SILENCE) {
             packets.push(packet);
         }
-        loop {
-            match self.next(SILENCE) {
-                Next::Packet(packet) => packets.push(packet),
-                Next::Nothing => return packets,
-                Next::Closed => panic!("the connection was closed"),
-            }
-        }
+        packets
     }
 
     /// The next packet, which has to be of this type.
@@ -171,15 +161,7 @@ impl Client {
     /// Whether the broker has closed the connection, whatever came before.
     #[track_caller]
     pub(crate) fn has_ended(&mut self) -> bool {
-        self.send("c000");
-        loop {
-            match self.next(SOON) {
-                Next::Packet(packet) if packet.kind == Kind::PingResp => return false,
-                Next::Packet(_) => {}
-                Next::Closed => return true,
-                Next::Nothing => panic!("neither an answer nor the end"),
-            }
-        }
+        self.drain().1
     }
 
     /// The sizes of all packets that come up to the end of the connection.
@@ -198,11 +180,7 @@ impl Client {
     /// The next message, if one comes in half a second.
     #[track_caller]
     pub(crate) fn message_soon(&mut self) -> Option<Packet> {
-        match self.next(SILENCE * 5) {
-            Next::Packet(packet) => Some(packet),
-            Next::Nothing => None,
-            Next::Closed => panic!("the connection was closed"),
-        }
+        self.packet_within(SILENCE * 5)
     }
 
     /// The messages that have come so far, each acknowledged if it is of QoS 1, and then nothing.
@@ -210,7 +188,7 @@ impl Client {
     pub(crate) fn messages_so_far(&mut self) -> Vec<Packet> {
         self.send("c000");
         let (mut messages, mut wait) = (Vec::new(), SOON);
-        while let Next::Packet(packet) = self.next(wait) {
+        while let Some(packet) = self.packet_within(wait) {
             if packet.kind == Kind::PingResp {
                 wait = SILENCE * 5;
                 continue;
@@ -231,11 +209,7 @@ impl Client {
     #[track_caller]
     pub(crate) fn quiet(&mut self) {
         self.pinged();
-        match self.next(SILENCE) {
-            Next::Nothing => {}
-            Next::Packet(packet) => panic!("{packet:?} though nothing was expected"),
-            Next::Closed => panic!("the connection was closed"),
-        }
+        self.silent_for(SILENCE);
     }
 
     /// A PINGREQ is answered before anything else comes: all that was sent before it has been handled.
@@ -394,15 +368,13 @@ impl Client {
     #[track_caller]
     pub(crate) fn disconnect(mut self) {
         self.send("e000");
-        let _ = self.stream.shutdown(Shutdown::Write);
-        self.ended();
+        self.end();
     }
 
     /// Vanishes without a DISCONNECT, and waits until the broker has noticed.
     #[track_caller]
     pub(crate) fn vanish(mut self) {
-        let _ = self.stream.shutdown(Shutdown::Write);
-        self.ended();
+        self.end();
     }
 
     /// What comes before the answer to a PINGREQ; true if the connection has ended instead.
@@ -424,12 +396,6 @@ impl Client {
     #[track_caller]
     pub(crate) fn end(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Write);
-        self.ended();
-    }
-
-    /// Whatever comes, up to the end of the connection.
-    #[track_caller]
-    fn ended(&mut self) {
         let end = Instant::now() + SOON;
         while Instant::now() < end {
             match self.next(SOON) {
@@ -444,9 +410,17 @@ impl Client {
     /// Nothing comes for so long.
     #[track_caller]
     pub(crate) fn silent_for(&mut self, time: Duration) {
+        if let Some(packet) = self.packet_within(time) {
+            panic!("{packet:?} though nothing was expected");
+        }
+    }
+
+    /// The next packet, if one comes in this time. The connection has to go on.
+    #[track_caller]
+    fn packet_within(&mut self, time: Duration) -> Option<Packet> {
         match self.next(time) {
-            Next::Nothing => {}
-            Next::Packet(packet) => panic!("{packet:?} though nothing was expected"),
+            Next::Packet(packet) => Some(packet),
+            Next::Nothing => None,
             Next::Closed => panic!("the connection was closed"),
         }
     }

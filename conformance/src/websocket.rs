@@ -119,8 +119,9 @@ impl WebSocket {
             .set_read_timeout(Some(Duration::from_secs(1)))
             .expect("a time that is not zero");
         let ended = |kind| kind == ErrorKind::ConnectionReset || kind == ErrorKind::BrokenPipe;
-        match self.stream.read(&mut [0; 16]) {
-            Ok(_) => true,
+        let mut first = [0];
+        match self.stream.read(&mut first) {
+            Ok(count) => count == 0 || first == [0x80 | Opcode::Close as u8],
             Err(error) => ended(error.kind()),
         }
     }
