@@ -1,1 +1,18 @@
 #![doc = include_str!("../README.md")]
+
+mod authentication;
+mod error;
+mod instant;
+mod message;
+pub mod outbox;
+pub mod session;
+
+pub use authentication::{AuthenticationError, Authenticator, ScramSha256};
+pub use error::{ConnectionError, Ended, Error, Refusal, Violation};
+pub use instant::Instant;
+pub use message::{Message, Will};
+pub use mqtt_codec::{
+    Properties, Property, QoS, ReasonCode, RetainHandling, SubscriptionOptions, TopicFilter,
+    TopicName, UserProperty, Version,
+};
+pub use outbox::Outbox;

@@ -57,9 +57,17 @@ impl<B: AsRef<[u8]>> Text<B> {
 }
 
 impl<'a> Text<&'a [u8]> {
-    /// A string that is borrowed for as long as the bytes are.
-    pub(crate) const fn bytes(self) -> &'a [u8] {
+    /// The bytes, for as long as they are borrowed.
+    #[must_use]
+    pub const fn bytes(self) -> &'a [u8] {
         self.0
+    }
+
+    /// The string, for as long as the bytes are borrowed.
+    #[must_use]
+    pub fn to_str(self) -> &'a str {
+        // `new` has checked the bytes, so the fallback is never taken.
+        core::str::from_utf8(self.0).unwrap_or_default()
     }
 }
 

@@ -1,0 +1,281 @@
+//! What comes in: bytes to packets, one call a packet.
+
+use bytes::BytesMut;
+use mqtt_codec::{
+    Cut, DecodeError, Frame, Packet, PacketType, Publish, PublishQoS, ReasonCode, Version, cut,
+};
+
+use super::control::ControlPacket;
+use super::event::Event;
+use super::incoming::Arrival;
+use super::link::Ping;
+use super::phase::{After, Phase};
+use super::recorded::ChangeNumber;
+use super::{DeliveryId, Session};
+use crate::outbox::OutboxChange;
+use crate::{ConnectionError, Instant, Message, Violation};
+
+impl Session {
+    /// Takes all whole packets out of `bytes`; what is left is the beginning of another.
+    ///
+    /// The payloads of messages are slices of `bytes`: reserve room anew rather than copy. Whatever is
+    /// wrong ends the connection, and never more than that.
+    pub fn handle_received(&mut self, now: Instant, bytes: &mut BytesMut) {
+        while matches!(self.phase, Phase::Connecting(_) | Phase::Connected(_)) {
+            match self.next_packet(bytes) {
+                Ok(Some(packet)) => {
+                    if let Err(violation) = self.handle_packet(now, packet) {
+                        self.violated(
+                            now,
+                            violation.reason_code(),
+                            ConnectionError::Violation(violation),
+                        );
+                    }
+                }
+                Ok(None) => return,
+                Err(error) => {
+                    self.violated(now, error.reason_code(), ConnectionError::Malformed(error));
+                }
+            }
+        }
+        // Nothing is done with what comes behind the end of a connection.
+        bytes.clear();
+    }
+
+    /// False: what comes is to be left in the socket. The application holds too many bytes of messages,
+    /// or the server does not read our answers.
+    #[must_use]
+    pub fn wants_to_read(&self) -> bool {
+        self.incoming.bytes() < self.options.received_bytes_max && !self.control.is_full()
+    }
+
+    fn next_packet(&mut self, bytes: &mut BytesMut) -> Result<Option<Packet>, DecodeError> {
+        let length = match cut(bytes, self.options.packet_bytes_max)? {
+            Cut::Whole(frame) => frame.bytes.len(),
+            Cut::Incomplete(_) => return Ok(None),
+        };
+        let frame_bytes = bytes.split_to(length).freeze();
+        self.counters.bytes_received += length as u64;
+        let Cut::Whole(frame) = cut(&frame_bytes, usize::MAX)? else {
+            return Err(DecodeError::Truncated);
+        };
+        let packet = Packet::decode(frame, self.version_of(frame))?;
+        Ok(Some(packet.to_owned_from(&frame_bytes)))
+    }
+
+    /// A server that does not know 5.0 refuses it with the CONNACK of an older version, which is two bytes long.
+    fn version_of(&self, frame: Frame<'_>) -> Version {
+        let is_connack = frame.packet_type() == Some(PacketType::ConnAck);
+        if is_connack && frame.body.len() == 2 && matches!(self.phase, Phase::Connecting(_)) {
+            return Version::V3_1_1;
+        }
+        self.protocol.version
+    }
+
+    fn handle_packet(&mut self, now: Instant, packet: Packet) -> Result<(), Violation> {
+        if let Phase::Connected(link) = &mut self.phase {
+            link.received_at = now;
+            link.ping = match link.ping {
+                // Any packet shows that the server is there; PINGRESP is the answer.
+                Ping::SentAt(_) | Ping::None => Ping::None,
+            };
+        } else if !matches!(packet, Packet::ConnAck(_) | Packet::Auth(_)) {
+            // [MQTT-3.2.0-1]
+            return Err(Violation::UnexpectedPacket);
+        }
+        match packet {
+            Packet::ConnAck(connack) => self.handle_connack(now, connack),
+            Packet::Publish(publish) => self.handle_publish(now, &publish),
+            Packet::PubAck(ack) => self.handle_puback(&ack),
+            Packet::PubRec(ack) => self.handle_pubrec(&ack),
+            Packet::PubRel(ack) => {
+                self.handle_pubrel(ack.packet_id);
+                Ok(())
+            }
+            Packet::PubComp(ack) => self.handle_pubcomp(&ack),
+            Packet::SubAck(suback) => self.handle_suback(now, &suback),
+            Packet::UnsubAck(unsuback) => self.handle_unsuback(now, &unsuback),
+            Packet::PingResp => Ok(()),
+            Packet::Disconnect(disconnect) => {
+                // Before 5.0, only clients send it.
+                if !self.protocol.version.has_properties() {
+                    return Err(Violation::UnexpectedPacket);
+                }
+                self.handle_disconnect(now, disconnect.reason, &disconnect.properties);
+                Ok(())
+            }
+            Packet::Auth(auth) => self.handle_auth(&auth),
+            Packet::Connect(_)
+            | Packet::Subscribe(_)
+            | Packet::Unsubscribe(_)
+            | Packet::PingReq => Err(Violation::UnexpectedPacket),
+        }
+    }
+
+    fn handle_publish(&mut self, now: Instant, publish: &Publish) -> Result<(), Violation> {
+        self.counters.messages_received += 1;
+        let Phase::Connected(link) = &mut self.phase else {
+            return Err(Violation::UnexpectedPacket);
+        };
+        let topic = link.aliases_received.resolve(publish)?;
+        let message = Message {
+            topic,
+            payload: publish.payload.clone(),
+            qos: publish.qos.level(),
+            retain: publish.retain,
+            dup: publish.dup,
+            properties: publish.properties.clone(),
+        };
+        match publish.qos {
+            PublishQoS::AtMostOnce => {
+                let readers = self.subscriptions.readers(&message);
+                if readers.is_empty() {
+                    self.counters.messages_unwanted += 1;
+                }
+                self.hand_over(readers, None, &message);
+                Ok(())
+            }
+            PublishQoS::AtLeastOnce(id) | PublishQoS::ExactlyOnce(id) => {
+                self.handle_acknowledged_publish(now, id, &message)
+            }
+        }
+    }
+
+    /// A message of QoS 1 or 2.
+    fn handle_acknowledged_publish(
+        &mut self,
+        now: Instant,
+        id: mqtt_codec::PacketId,
+        message: &Message,
+    ) -> Result<(), Violation> {
+        let readers = self.subscriptions.readers(message);
+        match self.incoming.arrive(id, message, readers.clone()) {
+            Arrival::New(delivery) => {
+                if readers.is_empty() {
+                    self.counters.messages_unwanted += 1;
+                }
+                self.hand_over(readers, Some(delivery), message);
+            }
+            Arrival::Known => self.counters.duplicates_suppressed += 1,
+            Arrival::Recorded => {
+                self.counters.duplicates_suppressed += 1;
+                let pubrec = ControlPacket::PubRec(id, ReasonCode::Success);
+                self.control.push_after(pubrec, ChangeNumber::default());
+            }
+            Arrival::Clash => return Err(Violation::Content),
+        }
+        // [MQTT-3.3.4-9]
+        let maximum = usize::from(self.options.receive_maximum.max(1));
+        if self.protocol.version.has_properties() && self.incoming.used() > maximum {
+            return Err(Violation::ReceiveMaximumExceeded);
+        }
+        self.acknowledge_in_turn(now);
+        Ok(())
+    }
+
+    fn hand_over(
+        &mut self,
+        readers: Vec<super::SubscriptionId>,
+        delivery: Option<DeliveryId>,
+        message: &Message,
+    ) {
+        let events = readers.into_iter().map(|subscription| Event::Message {
+            subscription,
+            delivery,
+            message: message.clone(),
+        });
+        self.events.extend(events);
+    }
+
+    /// This reader is done with a message. PUBACK or PUBREC leave when all are, in the order in which the
+    /// messages came. A message of a session that is gone is ignored.
+    pub fn acknowledge(
+        &mut self,
+        now: Instant,
+        reader: super::SubscriptionId,
+        delivery: DeliveryId,
+    ) {
+        self.incoming.done(reader, delivery, ReasonCode::Success);
+        self.acknowledge_in_turn(now);
+    }
+
+    /// This reader does not want a message: PUBACK or PUBREC with `reason`, which must be a failure that
+    /// they can have. Before 5.0 as [`acknowledge`](Self::acknowledge).
+    pub fn reject(
+        &mut self,
+        now: Instant,
+        reader: super::SubscriptionId,
+        delivery: DeliveryId,
+        reason: ReasonCode,
+    ) {
+        let can_say_so = self.protocol.version.has_properties()
+            && reason.is_failure()
+            && reason.allowed_in(PacketType::PubAck);
+        let reason = if can_say_so {
+            reason
+        } else {
+            ReasonCode::Success
+        };
+        self.incoming.done(reader, delivery, reason);
+        self.acknowledge_in_turn(now);
+    }
+
+    /// Sends the acknowledgements whose turn it is. `[MQTT-4.6.0-2]` `[MQTT-4.6.0-3]`
+    pub(super) fn acknowledge_in_turn(&mut self, _: Instant) {
+        if !matches!(self.phase, Phase::Connected(_)) {
+            return;
+        }
+        while let Some(due) = self.incoming.next_due() {
+            let packet_id = due.packet_id;
+            let (packet, after) = match due.qos {
+                mqtt_codec::QoS::ExactlyOnce if due.reason.is_failure() => (
+                    ControlPacket::PubRec(packet_id, due.reason),
+                    ChangeNumber::default(),
+                ),
+                mqtt_codec::QoS::ExactlyOnce => {
+                    let change = || OutboxChange::Received { packet_id };
+                    let after = self.recorded.urgent(change);
+                    (ControlPacket::PubRec(packet_id, due.reason), after)
+                }
+                mqtt_codec::QoS::AtMostOnce | mqtt_codec::QoS::AtLeastOnce => (
+                    ControlPacket::PubAck(packet_id, due.reason),
+                    ChangeNumber::default(),
+                ),
+            };
+            self.control.push_after(packet, after);
+        }
+    }
+
+    /// PUBREL: PUBCOMP follows, whatever we know of the identifier. `[MQTT-4.3.3-11]`
+    fn handle_pubrel(&mut self, packet_id: mqtt_codec::PacketId) {
+        let (reason, after) = if self.incoming.release(packet_id) {
+            let change = || OutboxChange::Completed { packet_id };
+            (ReasonCode::Success, self.recorded.urgent(change))
+        } else {
+            (
+                ReasonCode::PacketIdentifierNotFound,
+                ChangeNumber::default(),
+            )
+        };
+        self.control
+            .push_after(ControlPacket::PubComp(packet_id, reason), after);
+    }
+
+    /// The server did what it must not do: it is told, where the version can say it, and the connection
+    /// is closed. `[MQTT-4.13.1-1]`
+    fn violated(&mut self, now: Instant, reason: ReasonCode, error: ConnectionError) {
+        let can_say_so =
+            self.protocol.version.has_properties() && matches!(self.phase, Phase::Connected(_));
+        if !can_say_so {
+            self.lose(now, error);
+            return;
+        }
+        self.control.clear();
+        self.control
+            .push(Packet::Disconnect(mqtt_codec::Disconnect {
+                reason,
+                properties: mqtt_codec::Properties::default(),
+            }));
+        self.phase = Phase::Closing(After::Retry(error));
+    }
+}
