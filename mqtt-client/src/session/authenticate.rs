@@ -28,7 +28,7 @@ impl Session {
         let awaiting = self.awaiting();
         let data = match answer {
             Ok(data) => data,
-            Err(error) => return self.fail_authentication(now, awaiting, error),
+            Err(error) => return self.fail_authentication(now, &awaiting, error),
         };
         match awaiting {
             Awaiting::Challenge => {
@@ -73,7 +73,7 @@ impl Session {
     fn fail_authentication(
         &mut self,
         now: Instant,
-        awaiting: Awaiting,
+        awaiting: &Awaiting,
         error: AuthenticationError,
     ) {
         let ended = Ended::Connection(ConnectionError::Authentication(error));
@@ -96,7 +96,7 @@ impl Session {
     /// # Errors
     /// [`Error::Offline`]; [`Error::Unsupported`] where the connection was made without a method, or another
     /// re-authentication is under way. `[MQTT-4.12.1-1]`
-    pub fn reauthenticate(&mut self, _: Instant, data: Option<Vec<u8>>) -> Result<(), Error> {
+    pub fn reauthenticate(&mut self, _: Instant, data: Option<&[u8]>) -> Result<(), Error> {
         self.takes_calls()?;
         let Phase::Connected(link) = &mut self.phase else {
             return Err(Error::Offline);
@@ -105,7 +105,7 @@ impl Session {
             return Err(Error::Unsupported("a new authentication now"));
         }
         link.reauthentication = Reauthentication::UnderWay;
-        self.send_auth(ReasonCode::ReAuthenticate, data.as_deref());
+        self.send_auth(ReasonCode::ReAuthenticate, data);
         Ok(())
     }
 

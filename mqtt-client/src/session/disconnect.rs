@@ -147,11 +147,11 @@ impl Session {
         }
         self.draining = None;
         self.control.clear();
-        let (undelivered, delivered) = self.outgoing.drain();
-        for (id, ack) in delivered {
+        let drained = self.outgoing.drain();
+        for (id, ack) in drained.delivered {
             self.published(id, Ok(ack));
         }
-        for (id, message) in undelivered {
+        for (id, message) in drained.undelivered {
             self.published(id, Err(Error::Ended(ended.clone())));
             self.undelivered.push((id, message));
         }

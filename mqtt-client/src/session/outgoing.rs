@@ -110,6 +110,15 @@ pub(super) struct Lost {
     pub(super) unknown: Vec<PublishId>,
 }
 
+/// What there was when the client ended.
+#[derive(Debug, Default)]
+pub(super) struct Drained {
+    /// The server has not taken them, or nobody knows.
+    pub(super) undelivered: Vec<(PublishId, Message)>,
+    /// The server has taken them.
+    pub(super) delivered: Vec<(PublishId, PublishAck)>,
+}
+
 impl Outgoing {
     pub(super) fn new(options: &SessionOptions) -> Self {
         Self {
@@ -449,20 +458,22 @@ impl Outgoing {
     }
 
     /// Removes everything: what waits or is in flight and was not delivered; and what the server has taken.
-    pub(super) fn drain(&mut self) -> (Vec<(PublishId, Message)>, Vec<(PublishId, PublishAck)>) {
-        let (mut undelivered, mut delivered) = (Vec::new(), Vec::new());
+    pub(super) fn drain(&mut self) -> Drained {
+        let mut drained = Drained::default();
         for in_flight in std::mem::take(&mut self.in_flight) {
             match in_flight.state {
-                State::Sent(message) => undelivered.push((in_flight.id, message)),
-                State::Released(ack) => delivered.push((in_flight.id, ack)),
+                State::Sent(message) => drained.undelivered.push((in_flight.id, message)),
+                State::Released(ack) => drained.delivered.push((in_flight.id, ack)),
                 State::Done => {}
             }
         }
         let waiting = std::mem::take(&mut self.waiting).into_iter();
-        undelivered.extend(waiting.map(|waiting| (waiting.id, waiting.message)));
+        drained
+            .undelivered
+            .extend(waiting.map(|waiting| (waiting.id, waiting.message)));
         self.waiting_bytes = 0;
         self.next_expiry = None;
-        (undelivered, delivered)
+        drained
     }
 
     /// The packet identifier farthest from all that is in flight: SUBSCRIBE and UNSUBSCRIBE begin there.

@@ -41,7 +41,7 @@ impl Session {
         &mut self,
         now: Instant,
         filters: Vec<(TopicFilter, SubscriptionOptions)>,
-        properties: Properties,
+        properties: &Properties,
     ) -> Result<SubscriptionId, Error> {
         self.takes_calls()?;
         payload(&filters)?;
@@ -50,12 +50,10 @@ impl Session {
         let properties = properties.without(is_ours);
         Properties::decode(properties.as_view().raw(), PropertyOwner::Subscribe)
             .map_err(Error::Invalid)?;
-        let id = self.subscriptions.add(filters.clone(), properties);
-        let wants = |message: &crate::Message| {
-            filters
-                .iter()
-                .any(|(filter, _)| filter.matches(&message.topic))
-        };
+        let wanted: Vec<TopicFilter> = filters.iter().map(|(filter, _)| filter.clone()).collect();
+        let id = self.subscriptions.add(filters, properties);
+        let wants =
+            |message: &crate::Message| wanted.iter().any(|filter| filter.matches(&message.topic));
         for (delivery, message) in self.incoming.claim(id, wants) {
             self.events.push_back(Event::Message {
                 subscription: id,
