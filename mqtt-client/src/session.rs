@@ -43,6 +43,7 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 
+use self::connect::Unanswered;
 pub use self::connect::{Authentication, Credentials};
 use self::control::Control;
 pub use self::counters::Counters;
@@ -82,6 +83,7 @@ pub struct Session {
     client_id: String,
     /// How many attempts in a row have not led to a connection that lasted.
     attempt: u32,
+    unanswered: Unanswered,
     /// The server to go to next, if another one has named it.
     redirect: Option<Arc<str>>,
     outgoing: Outgoing,
@@ -107,6 +109,7 @@ impl Session {
             protocol,
             client_id: options.client_id.clone(),
             attempt: 0,
+            unanswered: Unanswered::No,
             redirect: None,
             outgoing: Outgoing::new(&options),
             incoming: Incoming::default(),
@@ -242,6 +245,7 @@ impl Session {
         match &self.phase {
             Phase::Waiting { until } if *until <= now => self.phase = Phase::Opening,
             Phase::Connecting(connecting) if connecting.deadline <= now => {
+                self.unanswered = Unanswered::Connect;
                 self.lose(now, ConnectionError::ConnectTimeout);
             }
             Phase::Connected(_) => self.keep_alive(now),

@@ -2,12 +2,12 @@
 
 use mqtt_codec::{Ack, QoS, ReasonCode};
 
-use super::Session;
 use super::control::ControlPacket;
 use super::event::PublishAck;
-use super::outgoing::State;
+use super::outgoing::{State, packet_id};
 use super::phase::Phase;
 use super::recorded::ChangeNumber;
+use super::{PublishId, Session};
 use crate::error::Refusal;
 use crate::outbox::OutboxChange;
 use crate::{Error, Violation};
@@ -15,6 +15,8 @@ use crate::{Error, Violation};
 /// What to do about a message in flight.
 enum Step {
     Complete(Result<PublishAck, Error>),
+    /// What became of it was told when it was given up.
+    Free,
     Release,
     ReleaseAgain,
     Nothing,
@@ -57,7 +59,7 @@ impl Session {
                 (in_flight.sequence, Step::Complete(answer(ack)))
             }
             State::Sent(_) => {
-                in_flight.state = State::Released(PublishAck::of(ack));
+                in_flight.state = State::Released(Some(PublishAck::of(ack)));
                 (in_flight.sequence, Step::Release)
             }
             State::Released(_) => (in_flight.sequence, Step::ReleaseAgain),
@@ -74,8 +76,10 @@ impl Session {
         };
         let (sequence, step) = match &in_flight.state {
             State::Released(taken) => {
-                let result = Ok(taken.clone());
-                (in_flight.sequence, Step::Complete(result))
+                let step = taken
+                    .clone()
+                    .map_or(Step::Free, |ack| Step::Complete(Ok(ack)));
+                (in_flight.sequence, step)
             }
             State::Done => (in_flight.sequence, Step::Nothing),
             State::Sent(_) => return Err(Violation::UnexpectedAcknowledgement),
@@ -86,7 +90,15 @@ impl Session {
 
     fn take_step(&mut self, ack: &Ack, sequence: u64, step: Step) {
         match step {
-            Step::Complete(result) => self.complete(sequence, result),
+            Step::Complete(result) => {
+                self.counters.messages_acknowledged += 1;
+                if let Some(id) = self.free(sequence) {
+                    self.published(id, result);
+                }
+            }
+            Step::Free => {
+                self.free(sequence);
+            }
             Step::Release => {
                 self.outgoing.released(sequence);
                 let change = || OutboxChange::Release { sequence };
@@ -104,22 +116,34 @@ impl Session {
         self.control.push_after(pubrel, ChangeNumber::default());
     }
 
+    /// The packet identifier of a QoS 2 message that was given up on this connection.
+    pub(super) fn release_given_up(&mut self, sequence: u64) {
+        if self
+            .outgoing
+            .by_sequence(sequence)
+            .is_some_and(|one| matches!(one.state, State::Released(_)))
+        {
+            self.release_again(packet_id(sequence));
+            if let Phase::Connected(link) = &mut self.phase {
+                link.under_way += 1;
+            }
+        }
+    }
+
     /// PUBREL, in the order of the PUBRECs. `[MQTT-4.3.3-4]` `[MQTT-4.6.0-4]`
     fn release(&mut self, ack: &Ack, after: ChangeNumber) {
         let pubrel = ControlPacket::PubRel(ack.packet_id, ReasonCode::Success);
         self.control.push_after(pubrel, after);
     }
 
-    fn complete(&mut self, sequence: u64, result: Result<PublishAck, Error>) {
-        let Some(id) = self.outgoing.by_sequence(sequence).map(|one| one.id) else {
-            return;
-        };
+    /// The exchange about a message is over.
+    fn free(&mut self, sequence: u64) -> Option<PublishId> {
+        let id = self.outgoing.by_sequence(sequence)?.id;
         self.outgoing.complete(sequence, &mut self.recorded);
-        self.counters.messages_acknowledged += 1;
         if let Phase::Connected(link) = &mut self.phase {
-            link.quota = link.quota.saturating_add(1).min(link.quota_max);
+            link.under_way = link.under_way.saturating_sub(1);
         }
-        self.published(id, result);
+        Some(id)
     }
 }
 

@@ -14,7 +14,7 @@ use super::Session;
 use super::aliases::{AliasesReceived, AliasesSent};
 use super::event::{Availability, Connected, Event};
 use super::link::{Link, Ping, Reauthentication, STABLE_AFTER};
-use super::options::Redirects;
+use super::options::{OnSessionLoss, Redirects};
 use super::phase::{After, Phase};
 use crate::error::Refusal;
 use crate::outbox::OutboxChange;
@@ -75,6 +75,14 @@ enum CleanStart {
     Resume,
 }
 
+/// Whether the server may have taken a CONNECT since the last connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Unanswered {
+    #[default]
+    No,
+    Connect,
+}
+
 /// The delay that a busy server gets, in steps of the backoff beyond the next.
 const BUSY_STEPS: u32 = 1;
 
@@ -122,6 +130,7 @@ impl Session {
                 if connecting.connack.is_none() {
                     self.protocol.closed_unanswered();
                 }
+                self.unanswered = Unanswered::Connect;
                 self.lose(now, error);
             }
             Phase::Connected(_) => self.lose(now, error),
@@ -283,7 +292,7 @@ impl Session {
     }
 
     fn link(&self, now: Instant, agreed: Arc<Connected>, method: Option<Arc<str>>) -> Link {
-        let quota_max = agreed
+        let under_way_max = agreed
             .receive_maximum
             .min(self.options.in_flight_max)
             .clamp(1, 16_383);
@@ -295,8 +304,8 @@ impl Session {
             sent_at: now,
             received_at: now,
             ping: Ping::None,
-            quota: quota_max,
-            quota_max,
+            under_way: 0,
+            under_way_max: under_way_max.into(),
             aliases_sent: AliasesSent::new(aliases),
             aliases_received: AliasesReceived::new(self.options.topic_alias_maximum),
             method,
@@ -355,18 +364,32 @@ impl Session {
         if is_first {
             self.incoming.inherit();
         }
+        if std::mem::take(&mut self.unanswered) == Unanswered::Connect {
+            self.doubt();
+        }
         for id in self.outgoing.resume() {
             self.release_again(id);
         }
-        let released = u16::try_from(self.outgoing.released_len()).unwrap_or(u16::MAX);
         if let Phase::Connected(link) = &mut self.phase {
-            link.quota = link.quota.saturating_sub(released);
+            link.under_way = self.outgoing.released_len();
         }
         self.subscribe_what_changed(now);
     }
 
+    /// A CONNECT had no answer. If the server took it, it may have begun a new session without our hearing
+    /// of it, and that one may be what is present now.
+    fn doubt(&mut self) {
+        self.subscriptions.all_uncertain();
+        if self.options.on_session_loss == OnSessionLoss::Fail {
+            for id in self.outgoing.give_up_uncertain(&mut self.recorded) {
+                self.published(id, Err(Error::DeliveryUnknown));
+            }
+        }
+    }
+
     /// The server begins a new session: what we knew of the old one is gone. `[MQTT-3.2.2-5]`
     fn begin(&mut self, now: Instant, is_first: bool) {
+        self.unanswered = Unanswered::No;
         if !is_first {
             self.counters.sessions_lost += 1;
             self.events.push_back(Event::SessionLost);

@@ -41,7 +41,8 @@ struct Held {
     delivery: DeliveryId,
     qos: QoS,
     /// Of topic and payload: a message that is sent again is the same one.
-    fingerprint: u64,
+    /// `None`: an earlier process has received it.
+    fingerprint: Option<u64>,
     came: Came,
     state: HeldState,
 }
@@ -100,7 +101,7 @@ impl Incoming {
                 Held {
                     delivery,
                     qos: QoS::ExactlyOnce,
-                    fingerprint: 0,
+                    fingerprint: None,
                     came: Came::Earlier,
                     state: HeldState::Recorded,
                 },
@@ -137,20 +138,23 @@ impl Incoming {
             if held.qos != message.qos && held.came == Came::Now {
                 return Arrival::Clash;
             }
-            if matches!(held.state, HeldState::Recorded) && held.qos == message.qos {
-                if held.came == Came::Earlier {
-                    held.came = Came::Now;
-                    self.used += 1;
-                }
-                return Arrival::Recorded;
-            }
+            let is_recorded = matches!(held.state, HeldState::Recorded);
             if held.came == Came::Now {
-                return Arrival::Known;
+                return if is_recorded {
+                    Arrival::Recorded
+                } else {
+                    Arrival::Known
+                };
             }
-            // A server that has given up on a message may use its identifier for another.
-            if message.dup && held.fingerprint == fingerprint {
+            // A server that has given up on a message, or begun a session that we have not heard of, may use
+            // its identifier for another.
+            let is_same = held.fingerprint.is_none_or(|known| known == fingerprint);
+            if message.dup && is_same && held.qos == message.qos {
                 held.came = Came::Now;
                 self.used += 1;
+                if is_recorded {
+                    return Arrival::Recorded;
+                }
                 order.push_back(packet_id);
                 return Arrival::Known;
             }
@@ -182,7 +186,7 @@ impl Incoming {
         let held = Held {
             delivery,
             qos: message.qos,
-            fingerprint,
+            fingerprint: Some(fingerprint),
             came: Came::Now,
             state,
         };

@@ -18,9 +18,10 @@ pub(super) struct Link {
     pub(super) sent_at: Instant,
     pub(super) received_at: Instant,
     pub(super) ping: Ping,
-    /// How many more QoS 1 and 2 messages the server takes now.
-    pub(super) quota: u16,
-    pub(super) quota_max: u16,
+    /// QoS 1 and 2 messages that the server has and that are not complete; those that were released on an
+    /// earlier connection may make them more than the maximum.
+    pub(super) under_way: usize,
+    pub(super) under_way_max: usize,
     pub(super) aliases_sent: AliasesSent,
     pub(super) aliases_received: AliasesReceived,
     /// The authentication method of the CONNECT.

@@ -85,8 +85,9 @@ pub(super) struct InFlight {
 pub(super) enum State {
     /// The PUBLISH was sent.
     Sent(Message),
-    /// The PUBREC has come, and this is what the server said. The message is the server's now.
-    Released(PublishAck),
+    /// The PUBREC has come, and this is what the server said: the message is the server's now. `None`: it
+    /// was given up, and only its packet identifier is to be freed, which the server may hold.
+    Released(Option<PublishAck>),
     /// Complete; stays until those before it are.
     Done,
 }
@@ -152,7 +153,7 @@ impl Outgoing {
             let (state, expires) = match outgoing {
                 outbox::Outgoing::Released => {
                     self.released.push_back(sequence);
-                    (State::Released(PublishAck::default()), None)
+                    (State::Released(Some(PublishAck::default())), None)
                 }
                 outbox::Outgoing::Message(stored) if may_be_sent => {
                     (State::Sent(stored.message), stored.expires)
@@ -329,6 +330,22 @@ impl Outgoing {
         }
     }
 
+    /// A message that was sent is not sent again. The server may hold the packet identifier of one of QoS 2,
+    /// and would take another message with it for the same: so that is freed by a PUBREL.
+    pub(super) fn give_up(&mut self, sequence: u64, recorded: &mut Recorded) {
+        let Some(in_flight) = self.by_sequence(sequence) else {
+            return;
+        };
+        match &in_flight.state {
+            State::Sent(message) if message.qos == QoS::ExactlyOnce => {
+                in_flight.state = State::Released(None);
+                self.released.push_back(sequence);
+                recorded.lazy(|| OutboxChange::Release { sequence });
+            }
+            State::Sent(_) | State::Released(_) | State::Done => self.complete(sequence, recorded),
+        }
+    }
+
     /// The server goes on with the session: what it has not acknowledged is sent again, in order.
     /// Returns the packet identifiers that are to be released again, in the order of their PUBRECs.
     ///
@@ -343,6 +360,24 @@ impl Outgoing {
             .collect()
     }
 
+    /// The server may have lost the session: gives up the QoS 2 messages that it may or may not have.
+    pub(super) fn give_up_uncertain(&mut self, recorded: &mut Recorded) -> Vec<PublishId> {
+        let is_uncertain = |in_flight: &&InFlight| match &in_flight.state {
+            State::Sent(message) => message.qos == QoS::ExactlyOnce,
+            State::Released(_) | State::Done => false,
+        };
+        let uncertain: Vec<(PublishId, u64)> = self
+            .in_flight
+            .iter()
+            .filter(is_uncertain)
+            .map(|in_flight| (in_flight.id, in_flight.sequence))
+            .collect();
+        for (_, sequence) in &uncertain {
+            self.give_up(*sequence, recorded);
+        }
+        uncertain.into_iter().map(|(id, _)| id).collect()
+    }
+
     /// The server has lost the session: what it had not taken is new again, in order.
     pub(super) fn restart(&mut self, on_loss: OnSessionLoss, recorded: &mut Recorded) -> Lost {
         self.again.clear();
@@ -352,7 +387,7 @@ impl Outgoing {
             let sequence = in_flight.sequence;
             match in_flight.state {
                 State::Done => continue,
-                State::Released(ack) => lost.delivered.push((in_flight.id, ack)),
+                State::Released(ack) => lost.delivered.extend(ack.map(|ack| (in_flight.id, ack))),
                 State::Sent(message)
                     if message.qos == QoS::ExactlyOnce && on_loss == OnSessionLoss::Fail =>
                 {
@@ -406,7 +441,7 @@ impl Outgoing {
             return None;
         }
         self.suspect = None;
-        self.complete(sequence, recorded);
+        self.give_up(sequence, recorded);
         Some(id)
     }
 
@@ -463,7 +498,9 @@ impl Outgoing {
         for in_flight in std::mem::take(&mut self.in_flight) {
             match in_flight.state {
                 State::Sent(message) => drained.undelivered.push((in_flight.id, message)),
-                State::Released(ack) => drained.delivered.push((in_flight.id, ack)),
+                State::Released(ack) => {
+                    drained.delivered.extend(ack.map(|ack| (in_flight.id, ack)));
+                }
                 State::Done => {}
             }
         }

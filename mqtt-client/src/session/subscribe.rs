@@ -1,9 +1,9 @@
 //! Subscribing and unsubscribing, also while there is no connection.
 
 use mqtt_codec::{
-    Packet, PacketId, Properties, Property, PropertyOwner, QoS, ReasonCode, SubAck, Subscribe,
-    Subscription, SubscriptionOptions, Subscriptions as Payload, TopicFilter, TopicFilters,
-    UnsubAck, Unsubscribe,
+    Packet, PacketId, Properties, Property, PropertyOwner, QoS, ReasonCode, RetainHandling, SubAck,
+    Subscribe, Subscription, SubscriptionOptions, Subscriptions as Payload, TopicFilter,
+    TopicFilters, UnsubAck, Unsubscribe,
 };
 
 use super::event::{Availability, Event};
@@ -130,8 +130,13 @@ impl Session {
         let Some(subscription) = self.subscriptions.get_mut(id) else {
             return;
         };
+        let mut filters = subscription.filters.clone();
+        if subscription.state == SubscriptionState::Uncertain {
+            filters
+                .iter_mut()
+                .for_each(|(_, options)| only_if_new(options));
+        }
         subscription.state = SubscriptionState::Asked;
-        let filters = subscription.filters.clone();
         let is_alone = !subscription.properties.is_empty() || self.has_identifiers();
         let bytes = bytes_of(&filters);
         if is_alone || batch.bytes + bytes > SUBSCRIBE_BYTES {
@@ -328,6 +333,13 @@ fn payload(filters: &[(TopicFilter, SubscriptionOptions)]) -> Result<Payload, Er
         options: *options,
     });
     Payload::new(subscriptions).map_err(Error::Encode)
+}
+
+/// What is retained has been sent already, if the subscription exists.
+fn only_if_new(options: &mut SubscriptionOptions) {
+    if options.retain_handling == RetainHandling::Send {
+        options.retain_handling = RetainHandling::SendIfNew;
+    }
 }
 
 fn bytes_of(filters: &[(TopicFilter, SubscriptionOptions)]) -> usize {

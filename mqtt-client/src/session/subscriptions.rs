@@ -38,7 +38,10 @@ pub(super) struct Subscription {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SubscriptionState {
+    /// The server does not know it.
     Wanted,
+    /// The server may know it: it is asked once more, and not for what is retained if it does.
+    Uncertain,
     Asked,
     Made,
 }
@@ -203,6 +206,15 @@ impl Subscriptions {
     pub(super) fn all_wanted(&mut self) {
         for subscription in self.all.values_mut() {
             subscription.state = SubscriptionState::Wanted;
+        }
+    }
+
+    /// The server may know none of them.
+    pub(super) fn all_uncertain(&mut self) {
+        for subscription in self.all.values_mut() {
+            if subscription.state == SubscriptionState::Made {
+                subscription.state = SubscriptionState::Uncertain;
+            }
         }
     }
 

@@ -110,13 +110,14 @@ impl Session {
             self.outgoing.sent_again();
             match written {
                 Ok(()) => {
-                    link.quota -= 1;
+                    link.under_way += 1;
                     self.counters.messages_sent += 1;
                     self.counters.messages_resent += 1;
                 }
                 // This server takes less than the former one. The message fails, and nothing else.
                 Err(error) => {
-                    self.outgoing.complete(sequence, &mut self.recorded);
+                    self.outgoing.give_up(sequence, &mut self.recorded);
+                    self.release_given_up(sequence);
                     self.published(id, Err(error));
                 }
             }
@@ -166,7 +167,7 @@ impl Session {
                 if waiting.message.qos == QoS::AtMostOnce {
                     self.published(id, Ok(PublishAck::default()));
                 } else {
-                    link.quota -= 1;
+                    link.under_way += 1;
                     self.outgoing.sent(waiting);
                 }
             }
@@ -185,8 +186,8 @@ impl Session {
         let Phase::Connected(link) = &self.phase else {
             return false;
         };
-        let under_way = link.quota_max - link.quota;
-        link.quota > 0 && (under_way == 0 || !self.outgoing.is_suspicious())
+        let has_quota = link.under_way < link.under_way_max;
+        has_quota && (link.under_way == 0 || !self.outgoing.is_suspicious())
     }
 
     /// The same for a message that is sent for the first time: its packet identifier must not be in use.
