@@ -482,7 +482,8 @@ impl Session {
     pub(super) fn lose(&mut self, now: Instant, error: ConnectionError) {
         self.counters.connection_failures += 1;
         if let Phase::Connected(link) = &self.phase {
-            self.strike(now, link.since);
+            let (since, under_way) = (link.since, link.under_way);
+            self.strike(now, since, under_way);
         }
         if let Phase::Connected(link) = &self.phase
             && now.since(link.since) >= STABLE_AFTER
@@ -513,13 +514,15 @@ impl Session {
         }
     }
 
-    /// A message that was in flight when the connection broke at once is suspected.
-    fn strike(&mut self, now: Instant, since: Instant) {
+    /// The message that was first in flight when the connection broke at once is suspected; several times in
+    /// a row, it is given up.
+    fn strike(&mut self, now: Instant, since: Instant, under_way: usize) {
         const AT_ONCE: Duration = Duration::from_secs(1);
         if now.since(since) > AT_ONCE {
-            return;
-        }
-        if let Some(id) = self.outgoing.strike(&mut self.recorded) {
+            self.outgoing.acquit();
+        } else if under_way > 0
+            && let Some(id) = self.outgoing.strike(&mut self.recorded)
+        {
             self.published(id, Err(Error::Poison));
         }
     }

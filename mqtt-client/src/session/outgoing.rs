@@ -445,6 +445,11 @@ impl Outgoing {
         Some(id)
     }
 
+    /// The connection has lasted: nothing in flight breaks it.
+    pub(super) const fn acquit(&mut self) {
+        self.suspect = None;
+    }
+
     /// True while one message after the other is sent, so that a guilty one is found.
     pub(super) fn is_suspicious(&mut self) -> bool {
         let Some(suspect) = self.suspect else {
