@@ -213,21 +213,23 @@ fn extensions_are_ignored_but_signed() {
 
 #[test]
 fn each_step_has_its_turn() {
-    fn out_of_turn<T>(result: Result<T, AuthenticationError>) -> bool {
+    fn out_of_turn<T>(result: &Result<T, AuthenticationError>) -> bool {
         matches!(result, Err(AuthenticationError::OutOfTurn))
     }
     let new = || ScramSha256::new("user", "pencil");
-    assert!(out_of_turn(new().challenge(SERVER_FIRST.as_bytes())));
-    assert!(out_of_turn(new().finish(Some(SERVER_FINAL.as_bytes()))));
-    assert!(out_of_turn(started().finish(Some(SERVER_FINAL.as_bytes()))));
-    assert!(out_of_turn(answered().challenge(SERVER_FIRST.as_bytes())));
+    assert!(out_of_turn(&new().challenge(SERVER_FIRST.as_bytes())));
+    assert!(out_of_turn(&new().finish(Some(SERVER_FINAL.as_bytes()))));
+    assert!(out_of_turn(
+        &started().finish(Some(SERVER_FINAL.as_bytes()))
+    ));
+    assert!(out_of_turn(&answered().challenge(SERVER_FIRST.as_bytes())));
     let mut again = answered();
     again.finish(Some(SERVER_FINAL.as_bytes())).unwrap();
-    assert!(out_of_turn(again.finish(Some(SERVER_FINAL.as_bytes()))));
+    assert!(out_of_turn(&again.finish(Some(SERVER_FINAL.as_bytes()))));
     // A failure ends the exchange: there is no second guess.
     let mut failed = answered();
     failed.finish(Some(b"v=AAAA")).unwrap_err();
-    assert!(out_of_turn(failed.finish(Some(SERVER_FINAL.as_bytes()))));
+    assert!(out_of_turn(&failed.finish(Some(SERVER_FINAL.as_bytes()))));
 }
 
 #[test]
