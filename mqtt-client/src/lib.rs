@@ -15,4 +15,6 @@ pub use mqtt_codec::{
     Properties, Property, QoS, ReasonCode, RetainHandling, SubscriptionOptions, TopicFilter,
     TopicName, UserProperty, Version,
 };
-pub use outbox::Outbox;
+#[cfg(feature = "redb")]
+pub use outbox::RedbOutbox;
+pub use outbox::{Outbox, OutboxError};
