@@ -161,8 +161,9 @@ simulate: rocksdb ## the simulation with more seeds than in the tests: SEEDS=100
 	SIMULATE_SEEDS=$(SEEDS) cargo test --release -p mqtt-broker-core -p mqtt-store-rocksdb --test simulate -- --nocapture
 
 .PHONY: crash
-crash: rocksdb ## the server killed and left without power more often than in the tests: ROUNDS=200, CRASH_SEED=n
+crash: rocksdb ## server and outbox killed, and left without power, more often than in the tests: ROUNDS=200, CRASH_SEED=n
 	CRASH_ROUNDS=$(ROUNDS) cargo test --release -p mqtt-server --test crash -- --nocapture
+	OUTBOX_KILLS=$(ROUNDS) cargo test --release -p mqtt-client --test outbox survives_a_kill -- --nocapture
 
 # What a run finds goes below the target directory; an input worth keeping is added to fuzz/corpus by hand.
 .PHONY: fuzz

@@ -222,12 +222,16 @@ fn a_damaged_file_is_noticed() {
     for seed in 0..300 {
         let random = &mut Rng::with_seed(seed);
         let mut bytes = sound.clone();
-        if seed % 3 == 0 {
-            bytes.truncate(random.usize(..bytes.len()));
-        } else {
-            // Half of them in the header, where each byte counts.
-            let range = if random.bool() { 400 } else { bytes.len() };
-            bytes[random.usize(..range)] ^= 1 << random.u8(..8);
+        // Half of them in the header, where each byte counts.
+        let range = if random.bool() { 400 } else { bytes.len() };
+        let at = random.usize(..range);
+        match seed % 3 {
+            0 => bytes.truncate(random.usize(..bytes.len())),
+            1 => bytes[at] ^= 1 << random.u8(..8),
+            _ => {
+                let end = bytes.len().min(at + random.usize(1..9000));
+                bytes[at..end].fill_with(|| random.u8(..));
+            }
         }
         fs::write(&path, &bytes).unwrap();
         match RedbOutbox::open(&path).and_then(|mut outbox| outbox.load()) {
@@ -364,42 +368,81 @@ fn what_was_committed_survives_a_kill() {
             .map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
         println!("{durability:?}: OUTBOX_SEED={seed}");
         let random = &mut Rng::with_seed(seed);
-        let path = directory.file(&format!("{durability:?}"));
-        let (mut expected, mut next) = (Stored::default(), 0);
+        let mut survivor = Survivor::new(durability, directory.file("outbox"));
+        let mut commits = 0;
         for kill in 0..kills {
-            let acknowledged = killed(Kind::Committing(durability), &path, next, random);
-            for number in next..acknowledged {
-                expected.apply(&testkit::batch(number).unwrap());
+            // Now and then it is killed while it makes the file.
+            if random.u8(..5) == 0 {
+                let _ = fs::remove_file(&survivor.path);
+                survivor = Survivor::new(durability, survivor.path);
             }
-            next = acknowledged;
-            let found = RedbOutbox::open_with(&path, durability)
-                .and_then(|mut outbox| outbox.load())
-                .unwrap_or_else(|error| panic!("after {kill} kills: {error}"));
-            // The commit that was under way is there, or is not.
-            if found != expected {
-                expected.apply(&testkit::batch(next).unwrap());
-                next += 1;
-            }
-            assert!(found == expected, "after {kill} kills, {next} commits");
+            let before = survivor.next;
+            survivor.kill(random);
+            survivor.check(kill);
+            commits += survivor.next - before;
         }
-        println!("{durability:?}: {next} commits survived {kills} kills");
-        assert_ne!(next, 0, "nothing was committed before a kill");
+        fs::remove_file(&survivor.path).unwrap();
+        println!("{durability:?}: {commits} commits survived {kills} kills");
+        assert_ne!(commits, 0, "nothing was committed before a kill");
     }
 }
 
-/// Lets a child commit for a while, and kills it. How many commits it has told of, those before it included.
-fn killed(kind: Kind, path: &Path, start: u64, random: &mut Rng) -> u64 {
-    let mut child = kind.spawn(path, start);
-    std::thread::sleep(Duration::from_micros(random.u64(..80_000)));
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let told = BufReader::new(child.stdout.take().unwrap()).lines();
-    // The last line may be a part of one, and then says nothing.
-    let lines: Vec<String> = told.map_while(Result::ok).collect();
-    let numbers = lines
-        .iter()
-        .filter_map(|line| line.strip_prefix("committed "));
-    numbers
-        .filter_map(|number| number.parse::<u64>().ok())
-        .fold(start, |_, number| number + 1)
+/// An outbox whose process is killed, and what must be in it.
+struct Survivor {
+    durability: Durability,
+    path: PathBuf,
+    expected: Stored,
+    /// The number of the next commit.
+    next: u64,
+}
+
+impl Survivor {
+    fn new(durability: Durability, path: PathBuf) -> Self {
+        Self {
+            durability,
+            path,
+            expected: Stored::default(),
+            next: 0,
+        }
+    }
+
+    /// Lets a child commit for a while, and kills it.
+    fn kill(&mut self, random: &mut Rng) {
+        let mut child = Kind::Committing(self.durability).spawn(&self.path, self.next);
+        let micros = if random.bool() { 10_000 } else { 100_000 };
+        std::thread::sleep(Duration::from_micros(random.u64(..micros)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let told = BufReader::new(child.stdout.take().unwrap()).lines();
+        // The last line may be a part of one. What it says is not believed, and need not be.
+        let lines: Vec<String> = told.map_while(Result::ok).collect();
+        for number in lines
+            .iter()
+            .filter_map(|line| line.strip_prefix("committed "))
+        {
+            if number.parse() == Ok(self.next) {
+                self.commit();
+            }
+        }
+    }
+
+    fn commit(&mut self) {
+        self.expected.apply(&testkit::batch(self.next).unwrap());
+        self.next += 1;
+    }
+
+    fn check(&mut self, kill: u32) {
+        let found = RedbOutbox::open_with(&self.path, self.durability)
+            .and_then(|mut outbox| outbox.load())
+            .unwrap_or_else(|error| panic!("after kill {kill}: {error}"));
+        // The commit that was under way is there, or is not.
+        if found != self.expected {
+            self.commit();
+        }
+        assert!(
+            found == self.expected,
+            "after kill {kill}, {} commits",
+            self.next
+        );
+    }
 }
