@@ -91,7 +91,7 @@ impl RedbOutbox {
     ///
     /// # Errors
     /// [`OutboxError::Open`], which says what is wrong with the file: in use, of another program or version,
-    /// damaged. Nothing is changed then.
+    /// damaged. What the file holds stays as it is then.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OutboxError> {
         Self::open_with(path, Durability::default())
     }
