@@ -18,3 +18,11 @@ pub use mqtt_codec::{
 #[cfg(feature = "redb")]
 pub use outbox::RedbOutbox;
 pub use outbox::{Outbox, OutboxError};
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "some of it is for the transports, which come next"
+)]
+mod address;
+
+pub use address::{Address, AddressError, Scheme};
