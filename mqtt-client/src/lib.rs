@@ -24,5 +24,9 @@ pub use outbox::{Outbox, OutboxError};
     reason = "some of it is for the transports, which come next"
 )]
 mod address;
+pub mod transport;
 
 pub use address::{Address, AddressError, Scheme};
+#[cfg(feature = "tls")]
+pub use transport::Tls;
+pub use transport::{ConnectError, Proxy};
