@@ -1,12 +1,15 @@
 #![doc = include_str!("../README.md")]
 
+mod address;
 mod authentication;
 mod error;
 mod instant;
 mod message;
 pub mod outbox;
 pub mod session;
+pub mod transport;
 
+pub use address::{Address, AddressError, Scheme};
 pub use authentication::{AuthenticationError, Authenticator, ScramSha256};
 pub use error::{ConnectionError, Ended, Error, Refusal, Violation};
 pub use instant::Instant;
@@ -18,15 +21,6 @@ pub use mqtt_codec::{
 #[cfg(feature = "redb")]
 pub use outbox::RedbOutbox;
 pub use outbox::{Outbox, OutboxError};
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "some of it is for the transports, which come next"
-)]
-mod address;
-pub mod transport;
-
-pub use address::{Address, AddressError, Scheme};
 #[cfg(feature = "tls")]
 pub use transport::Tls;
 pub use transport::{ConnectError, Proxy};
