@@ -17,9 +17,17 @@
 )]
 #![cfg(unix)]
 
+mod broker;
+mod fake_broker;
 mod proxy;
 
+mod ledger;
+mod seeds;
+
+mod directory;
+mod peer;
 mod port;
+mod wire;
 
 use std::time::Duration;
 

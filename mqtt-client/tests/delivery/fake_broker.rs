@@ -1,0 +1,253 @@
+//! A broker that does what a test says, packet by packet: refuses, goes silent, closes, tells lies.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use mqtt_codec::{
+    Ack, ConnAck, Connect, Disconnect, Packet, PacketId, Properties, Property, Publish, PublishQoS,
+    QoS, ReasonCode, SubAck, TopicName, Version,
+};
+use socket2::SockRef;
+use tokio::net::TcpListener;
+
+use crate::port::Port;
+use crate::soon;
+use crate::wire::{Got, Wire};
+
+/// A port with a broker behind it that does nothing by itself.
+pub(crate) struct FakeBroker {
+    port: Port,
+    listener: Option<TcpListener>,
+}
+
+/// What the broker claims to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Session {
+    New,
+    Present,
+}
+
+/// One connection of the client.
+pub(crate) struct Link {
+    wire: Wire,
+    /// The CONNECT that it began with.
+    pub(crate) connect: Connect,
+}
+
+impl FakeBroker {
+    pub(crate) fn start() -> Self {
+        let port = Port::new();
+        let listener = Some(port.listener());
+        Self { port, listener }
+    }
+
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.port.address()
+    }
+
+    /// Refuses all connections until `listen`.
+    pub(crate) fn deafen(&mut self) {
+        self.listener = None;
+    }
+
+    pub(crate) fn listen(&mut self) {
+        self.listener = Some(self.port.listener());
+    }
+
+    /// A connection that has to come soon, whatever is sent over it.
+    pub(crate) async fn wire(&self) -> Wire {
+        let listener = self.listener.as_ref().expect("it listens");
+        let (stream, _) = soon("a connection", listener.accept()).await.unwrap();
+        // A CONNECT carries its version.
+        Wire::new(stream, Version::V5)
+    }
+
+    /// A connection that has to come soon, and its CONNECT, not answered yet.
+    pub(crate) async fn connection(&self) -> Link {
+        let mut wire = self.wire().await;
+        let connect = wire.connect().await;
+        Link { wire, connect }
+    }
+
+    /// A connection that has to come soon, and is let in.
+    pub(crate) async fn accept(&self, session: Session) -> Link {
+        let mut link = self.connection().await;
+        link.welcome(session, &[]).await;
+        link
+    }
+
+    /// Lets the client in once, and answers all it sends until it has gone.
+    pub(crate) async fn serve_one(&self, session: Session) -> Vec<Packet> {
+        let mut link = self.accept(session).await;
+        let mut all = Vec::new();
+        while let Got::Packet(packet) = link.next(crate::SOON).await {
+            link.answer(&packet).await;
+            all.push(packet);
+        }
+        all
+    }
+
+    /// Fails if a connection comes in this time.
+    pub(crate) async fn nobody_comes(&self, within: Duration) {
+        let listener = self.listener.as_ref().expect("it listens");
+        let accepted = tokio::time::timeout(within, listener.accept()).await;
+        assert!(accepted.is_err(), "a connection that must not be made");
+    }
+}
+
+impl Link {
+    /// Lets the client in, with these properties if it speaks 5.0.
+    pub(crate) async fn welcome(&mut self, session: Session, properties: &[Property<'_>]) {
+        self.send(&Packet::ConnAck(ConnAck {
+            session_present: session == Session::Present,
+            reason: ReasonCode::Success,
+            properties: Properties::new(properties.iter().copied()).unwrap(),
+        }))
+        .await;
+    }
+
+    /// Refuses the client, and closes.
+    pub(crate) async fn refuse(mut self, reason: ReasonCode) {
+        self.send(&Packet::ConnAck(ConnAck {
+            session_present: false,
+            reason,
+            properties: Properties::<&[u8]>::default(),
+        }))
+        .await;
+        self.close().await;
+    }
+
+    /// Sends a DISCONNECT, and closes.
+    pub(crate) async fn disconnect(mut self, reason: ReasonCode) {
+        self.send(&Packet::Disconnect(Disconnect::new(reason)))
+            .await;
+        self.close().await;
+    }
+
+    pub(crate) async fn send<B: AsRef<[u8]>>(&mut self, packet: &Packet<B>) {
+        self.wire.send(packet).await;
+    }
+
+    /// Sends any bytes.
+    pub(crate) async fn write(&mut self, bytes: &[u8]) {
+        self.wire.write(bytes).await;
+    }
+
+    /// Closes, once the client has got what was sent.
+    pub(crate) async fn close(mut self) {
+        use tokio::io::AsyncWriteExt;
+        // What the client sends meanwhile is read: else it might get a reset instead of the packets.
+        let _ = self.wire.stream.shutdown().await;
+        while let Got::Packet(_) = self.wire.next(Duration::from_millis(300)).await {}
+    }
+
+    /// Ends with a reset.
+    pub(crate) fn reset(self) {
+        let _ = SockRef::from(&self.wire.stream).set_linger(Some(Duration::ZERO));
+    }
+
+    /// The next packet, which has to come soon.
+    pub(crate) async fn packet(&mut self) -> Packet {
+        self.wire.packet().await
+    }
+
+    pub(crate) async fn next(&mut self, within: Duration) -> Got {
+        self.wire.next(within).await
+    }
+
+    /// A PUBLISH, which has to come soon.
+    pub(crate) async fn publish(&mut self) -> Publish {
+        match self.packet().await {
+            Packet::Publish(publish) => publish,
+            other => panic!("{other:?} instead of a PUBLISH"),
+        }
+    }
+
+    /// A SUBSCRIBE that has to come soon, answered with what it asks for: the topic filters and QoS.
+    pub(crate) async fn subscribed(&mut self) -> Vec<(String, QoS)> {
+        let packet = self.packet().await;
+        let Packet::Subscribe(subscribe) = &packet else {
+            panic!("{packet:?} instead of a SUBSCRIBE");
+        };
+        let wanted = subscribe.subscriptions.iter().map(|subscription| {
+            let filter = subscription.filter.as_str().to_owned();
+            (filter, subscription.options.qos)
+        });
+        let wanted = wanted.collect();
+        self.answer(&packet).await;
+        wanted
+    }
+
+    /// Fails if a packet comes, or the end, in this time.
+    pub(crate) async fn is_quiet(&mut self, within: Duration) {
+        let got = self.next(within).await;
+        assert!(matches!(got, Got::Nothing), "{got:?} must not come");
+    }
+
+    /// Fails unless the client ends the connection soon; packets before that are returned.
+    pub(crate) async fn ends(&mut self) -> Vec<Packet> {
+        let mut packets = Vec::new();
+        loop {
+            match self.next(crate::SOON).await {
+                Got::Packet(packet) => packets.push(packet),
+                Got::Closed => return packets,
+                Got::Nothing => panic!("it does not end; {packets:?} came"),
+            }
+        }
+    }
+
+    /// Sends a message.
+    pub(crate) async fn deliver(&mut self, qos: PublishQoS, topic: &str, payload: &'static str) {
+        self.send(&Packet::Publish(Publish {
+            dup: false,
+            qos,
+            retain: false,
+            topic: Some(TopicName::from_text(topic).unwrap()),
+            properties: Properties::default(),
+            payload: payload.into(),
+        }))
+        .await;
+    }
+
+    /// Does what a broker would answer, and nothing more.
+    pub(crate) async fn answer(&mut self, packet: &Packet) {
+        let success = |id| Ack::new(id, ReasonCode::Success);
+        match packet {
+            Packet::Publish(publish) => match publish.qos {
+                PublishQoS::AtMostOnce => {}
+                PublishQoS::AtLeastOnce(id) => self.send(&Packet::PubAck(success(id))).await,
+                PublishQoS::ExactlyOnce(id) => self.send(&Packet::PubRec(success(id))).await,
+            },
+            Packet::PubRel(ack) => self.send(&Packet::PubComp(success(ack.packet_id))).await,
+            Packet::PubRec(ack) => self.send(&Packet::PubRel(success(ack.packet_id))).await,
+            Packet::Subscribe(subscribe) => {
+                let granted = subscribe.subscriptions.iter().map(|subscription| {
+                    ReasonCode::from_byte(subscription.options.qos as u8).unwrap()
+                });
+                let ack: Packet = Packet::SubAck(SubAck {
+                    packet_id: subscribe.packet_id,
+                    properties: Properties::default(),
+                    reasons: granted.collect(),
+                });
+                self.send(&ack).await;
+            }
+            Packet::Unsubscribe(unsubscribe) => {
+                let filters = unsubscribe.filters.iter();
+                let ack: Packet = Packet::UnsubAck(mqtt_codec::UnsubAck {
+                    packet_id: unsubscribe.packet_id,
+                    properties: Properties::default(),
+                    reasons: filters.map(|_| ReasonCode::Success).collect(),
+                });
+                self.send(&ack).await;
+            }
+            Packet::PingReq => self.send(&Packet::<&[u8]>::PingResp).await,
+            Packet::PubAck(_) | Packet::PubComp(_) | Packet::Disconnect(_) => {}
+            other => panic!("{other:?} from a client"),
+        }
+    }
+}
+
+/// A packet identifier.
+pub(crate) fn id(number: u16) -> PacketId {
+    PacketId::new(number).unwrap()
+}
