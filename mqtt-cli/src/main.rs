@@ -1,12 +1,21 @@
 //! `mqtt`: publish, subscribe and ask from the command line. Called by the name of one of Mosquitto's programs it is that program.
 
+mod command_line;
+mod configuration;
+mod format;
+mod json;
+mod option;
 mod program;
+mod property;
 mod publish;
 mod request;
+mod say;
+mod strftime;
 mod subscribe;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    program::run(std::env::args_os().collect())
+    let arguments: Vec<_> = std::env::args_os().collect();
+    program::run(&arguments)
 }

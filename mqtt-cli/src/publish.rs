@@ -1,12 +1,7 @@
-//! The options come with the client.
-
+//! In the making.
+use crate::configuration::Configuration;
 use std::process::ExitCode;
-
-/// What follows the subcommand.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Arguments {}
-
-/// Runs the subcommand.
-pub(crate) fn run(_arguments: Arguments) -> ExitCode {
+pub(crate) fn run(configuration: Configuration) -> ExitCode {
+    crate::say::out(format_args!("{configuration:?}"));
     ExitCode::FAILURE
 }
