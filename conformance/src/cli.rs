@@ -64,6 +64,10 @@ struct DocumentArguments {
     #[arg(value_name = "REPORT", required = true)]
     reports: Vec<PathBuf>,
 
+    /// The report of the client's tests, as JSON.
+    #[arg(long, value_name = "REPORT")]
+    client: PathBuf,
+
     /// Where the sources are.
     #[arg(long, value_name = "DIR", default_value = ".")]
     root: PathBuf,
@@ -258,11 +262,11 @@ fn compare(arguments: &CompareArguments) -> Result<ExitCode, String> {
 }
 
 fn document(arguments: &DocumentArguments) -> Result<ExitCode, String> {
-    let mut reports: Vec<Report> = Vec::new();
-    for path in &arguments.reports {
-        let report = serde_json::from_str(&read(path)?);
-        reports.push(report.map_err(|error| format!("{}: {error}", path.display()))?);
-    }
+    let reports: Vec<Report> = arguments
+        .reports
+        .iter()
+        .map(|path| read_report(path))
+        .collect::<Result<_, _>>()?;
     let mut others = Vec::new();
     for path in &arguments.known {
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
@@ -272,6 +276,7 @@ fn document(arguments: &DocumentArguments) -> Result<ExitCode, String> {
         statements: &Statements::load(),
         code: &Code::read(&arguments.root)?,
         reports: &reports,
+        client: &read_report(&arguments.client)?,
         others: &others,
     };
     let mut problems = document.problems();
@@ -301,6 +306,10 @@ fn read(path: &Path) -> Result<String, String> {
 
 fn write(path: &Path, text: &str) -> Result<(), String> {
     fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn read_report(path: &Path) -> Result<Report, String> {
+    serde_json::from_str(&read(path)?).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn read_known(path: &Path) -> Result<Vec<Known>, String> {

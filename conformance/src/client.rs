@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use crate::Version;
 use crate::codes::Codes;
+use crate::fields::{hex, whole_packet};
 use crate::notation::Notation;
-use crate::packet::{Kind, Packet, hex, whole_packet};
+use crate::packet::{Kind, Packet};
 
 /// How long a broker may take for anything that it has to do at once.
 const SOON: Duration = Duration::from_secs(8);

@@ -5,14 +5,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::Version;
+use crate::statements::Side;
 
-/// Crates whose sources obey the standard, and whose tests may prove it.
-const CRATES: [&str; 5] = [
+/// Crates whose sources obey the standard, and whose tests may prove it. What both sides have comes
+/// first.
+const CRATES: [&str; 7] = [
     "mqtt-codec",
     "mqtt-broker-core",
     "mqtt-store-memory",
     "mqtt-store-rocksdb",
     "mqtt-server",
+    "mqtt-client",
+    "mqtt-cli",
 ];
 
 /// A place that names a statement.
@@ -25,6 +29,17 @@ pub(crate) struct Tag {
     pub(crate) file: String,
     /// The function or type that it is said of, if there is one.
     pub(crate) item: String,
+}
+
+impl Tag {
+    /// Whether a side runs this code. The codec is that of both.
+    pub(crate) fn is_of(&self, side: Side) -> bool {
+        match self.file.split('/').next() {
+            Some("mqtt-codec") => true,
+            Some("mqtt-client" | "mqtt-cli") => side == Side::Client,
+            _ => side == Side::Server,
+        }
+    }
 }
 
 /// The tags of sources and of tests.

@@ -6,8 +6,7 @@ use std::fmt::Write as _;
 
 use crate::Version;
 use crate::code::{Code, Tag};
-use crate::report::{Known, Report, Right};
-use crate::run::{Outcome, Result};
+use crate::report::{Known, Outcome, Report, Result, Right};
 use crate::statements::{Lack, Side, Statement, Statements};
 
 /// What goes into the page.
@@ -16,20 +15,24 @@ pub(crate) struct Document<'a> {
     pub(crate) code: &'a Code,
     /// The runs that must pass.
     pub(crate) reports: &'a [Report],
+    /// The run of the client's tests, which must pass, too.
+    pub(crate) client: &'a Report,
     /// What is known of other brokers: a name, and the tests that it fails.
     pub(crate) others: &'a [(String, Vec<Known>)],
 }
 
 const VERSIONS: [Version; 2] = [Version::V5, Version::V3_1_1];
+const SIDES: [Side; 2] = [Side::Server, Side::Client];
 
 const INTRODUCTION: &str = "# Conformance
 
-Each numbered normative statement of MQTT 5.0 and 3.1.1, the code that obeys it, the test that proves it, and the result.
-**This page is generated** by `make conformance`, and `make test` fails when a statement lacks its code or its test, when a
-test fails, or when the page is out of date.
+Each numbered normative statement of MQTT 5.0 and 3.1.1, for the server and for the client: the code that obeys it, the test
+that proves it, and the result. **This page is generated** by `make conformance`, and `make test` fails when a statement lacks
+its code or its test on a side that it binds, when a test fails, or when the page is out of date.
 
-A test sends raw bytes over TCP. `make conformance BROKER=host:port` asks any other broker the same questions. The words of
-the statements are those of the standards: Copyright OASIS Open 2014, 2019, all rights reserved; words in [square brackets] are ours.
+A test of the server sends raw bytes over TCP. `make conformance BROKER=host:port` asks any other broker the same questions. A
+test of the client is a server that sends raw bytes, and looks at each byte that the client sends. Where a statement binds one
+side alone, the other may have a test, too: of how it answers to a peer that breaks it. The words of the statements are those of the standards: Copyright OASIS Open 2014, 2019, all rights reserved; words in [square brackets] are ours.
 ";
 
 impl Document<'_> {
@@ -44,12 +47,12 @@ impl Document<'_> {
                 if current != Some(&statement.section) {
                     let _ = write!(
                         text,
-                        "\n### {}\n\n| statement | code | proof | result |\n|---|---|---|---|\n",
+                        "\n### {}\n\n| statement | side | code | proof | result |\n|---|---|---|---|---|\n",
                         statement.section
                     );
                     current = Some(&statement.section);
                 }
-                self.row(&mut text, version, statement);
+                self.rows(&mut text, version, statement);
             }
         }
         self.beyond(&mut text);
@@ -62,11 +65,13 @@ impl Document<'_> {
         let mut problems = Vec::new();
         for version in VERSIONS {
             for statement in self.statements.of(version) {
-                self.missing(&mut problems, version, statement);
+                for side in SIDES {
+                    self.missing(&mut problems, side, version, statement);
+                }
             }
         }
         self.unknown(&mut problems);
-        for report in self.reports {
+        for report in self.reports.iter().chain([self.client]) {
             for outcome in &report.outcomes {
                 if let Result::Failed(why) = &outcome.result {
                     let name = outcome.version.name();
@@ -77,53 +82,44 @@ impl Document<'_> {
                 }
             }
         }
-        for test in self.tests() {
-            if self.runs(test).next().is_none() {
-                problems.push(format!(
-                    "{} {} ran on no broker",
-                    test.version.name(),
-                    test.test
-                ));
+        for side in SIDES {
+            for test in self.tests(side) {
+                if self.runs(side, test).next().is_none() {
+                    let name = test.version.name();
+                    problems.push(format!("{name} {} was not run", test.test));
+                }
             }
         }
         problems
     }
 
-    fn missing(&self, problems: &mut Vec<String>, version: Version, statement: &Statement) {
-        let name = format!("{} [MQTT-{}]", version.name(), statement.id);
-        let lacks = |lack| {
-            self.statements
-                .exception(version, &statement.id, lack)
-                .is_some()
-        };
-        let tested = self.proofs(version, &statement.id).next().is_some();
-        let excused = lacks(Lack::Test) || lacks(Lack::Client);
-        if tested == excused {
-            problems.push(format!(
-                "{name} has {}",
-                if tested {
-                    "a test, and is said to have none"
-                } else {
-                    "no test"
-                }
-            ));
+    fn missing(
+        &self,
+        problems: &mut Vec<String>,
+        side: Side,
+        version: Version,
+        statement: &Statement,
+    ) {
+        let id = &statement.id;
+        let name = format!("{} [MQTT-{id}], {}:", version.name(), side.name());
+        let excused = |lack| self.statements.exception(side, version, id, lack).is_some();
+        let concerned = self.statements.concerns(side, version, statement);
+        let tested = self.proofs(side, version, id).next().is_some();
+        match (tested, excused(Lack::Test)) {
+            (true, true) => problems.push(format!("{name} has a test, and is said to have none")),
+            // What a server does about a client that breaks a statement is to be seen, too.
+            (false, false) if concerned || side == Side::Server => {
+                problems.push(format!("{name} has no test"));
+            }
+            (true, false) | (false, true | false) => {}
         }
-        if lacks(Lack::Client) && statement.binds != Side::Client {
-            problems.push(format!("{name} does not bind the client alone"));
-        }
-        if statement.binds == Side::Client {
-            return;
-        }
-        let obeyed = !self.places(version, &statement.id).is_empty();
-        if obeyed == lacks(Lack::Code) {
-            problems.push(format!(
-                "{name} has {}",
-                if obeyed {
-                    "code, and is said to have none"
-                } else {
-                    "no code that names it"
-                }
-            ));
+        let obeyed = !self.places(side, version, id).is_empty();
+        match (obeyed, excused(Lack::Code)) {
+            (true, true) => problems.push(format!("{name} has code, and is said to have none")),
+            (false, false) if concerned => {
+                problems.push(format!("{name} has no code that names it"));
+            }
+            (true, false) | (false, true | false) => {}
         }
     }
 
@@ -140,13 +136,16 @@ impl Document<'_> {
         for tag in self.code.sources.iter().chain(&self.code.tests) {
             check(tag.version, &tag.id, &tag.file);
         }
-        for test in self.tests() {
+        for test in SIDES.into_iter().flat_map(|side| self.tests(side)) {
             for id in &test.statements {
                 check(test.version, id, &test.test);
             }
         }
         for exception in &self.statements.exceptions {
             check(exception.version, &exception.id, "exceptions.csv");
+        }
+        for (version, id) in self.statements.held() {
+            check(version, id, "held-by-client.csv");
         }
         for (old, new) in self.statements.all_counterparts() {
             check(Version::V3_1_1, old, "counterparts.csv");
@@ -157,26 +156,30 @@ impl Document<'_> {
     }
 
     fn summary(&self, text: &mut String) {
-        text.push_str("\n| | statements | bind the server, or both | tested | not testable from outside | for clients alone |\n|---|---|---|---|---|---|\n");
+        text.push_str("\n| | statements | side | has to do with | tested | not testable |\n|---|---|---|---|---|---|\n");
         for version in VERSIONS {
             let all = self.statements.of(version);
-            let count =
-                |is: &dyn Fn(&Statement) -> bool| all.iter().filter(|each| is(each)).count();
-            let excused =
-                |lack| count(&|each| self.statements.exception(version, &each.id, lack).is_some());
-            let _ = writeln!(
-                text,
-                "| MQTT {} | {} | {} | {} | {} | {} |",
-                version.name(),
-                all.len(),
-                count(&|each| each.binds != Side::Client),
-                count(&|each| self.proofs(version, &each.id).next().is_some()),
-                excused(Lack::Test),
-                excused(Lack::Client),
-            );
+            for side in SIDES {
+                let count =
+                    |is: &dyn Fn(&Statement) -> bool| all.iter().filter(|each| is(each)).count();
+                let excused = |id: &str| {
+                    let exception = self.statements.exception(side, version, id, Lack::Test);
+                    exception.is_some()
+                };
+                let _ = writeln!(
+                    text,
+                    "| MQTT {} | {} | {} | {} | {} | {} |",
+                    version.name(),
+                    all.len(),
+                    side.name(),
+                    count(&|each| self.statements.concerns(side, version, each)),
+                    count(&|each| self.proofs(side, version, &each.id).next().is_some()),
+                    count(&|each| excused(&each.id)),
+                );
+            }
         }
         text.push_str("\n| run | passed | failed | not for this broker |\n|---|---|---|---|\n");
-        for report in self.reports {
+        for report in self.reports.iter().chain([self.client]) {
             let count = |is: fn(&Result) -> bool| {
                 let outcomes = report.outcomes.iter();
                 outcomes.filter(|outcome| is(&outcome.result)).count()
@@ -192,53 +195,57 @@ impl Document<'_> {
         }
     }
 
-    fn row(&self, text: &mut String, version: Version, statement: &Statement) {
+    /// A row for each side that has something to do with the statement, or to show for it.
+    fn rows(&self, text: &mut String, version: Version, statement: &Statement) {
         let id = &statement.id;
-        let reason = |lack| self.statements.exception(version, id, lack);
-        let code = match (statement.binds, reason(Lack::Code)) {
-            (_, Some(exception)) => cell(&exception.reason),
-            (Side::Client, None) if self.places(version, id).is_empty() => {
-                "the client's".to_owned()
+        let mut words = format!("**MQTT-{id}** {}", cell(&statement.words));
+        for side in SIDES {
+            if !self.statements.concerns(side, version, statement)
+                && self.proofs(side, version, id).next().is_none()
+            {
+                continue;
             }
-            (_, None) => links(&self.places(version, id)),
-        };
-        let mut proof: Vec<String> = self.proofs(version, id).map(test_link).collect();
-        proof.dedup();
-        let mut result = self.result(version, id);
-        for lack in [Lack::Test, Lack::Client] {
-            if let Some(exception) = reason(lack) {
+            let reason = |lack| self.statements.exception(side, version, id, lack);
+            let code = match reason(Lack::Code) {
+                Some(exception) => cell(&exception.reason),
+                None => links(&self.places(side, version, id)),
+            };
+            let proofs = self.proofs(side, version, id);
+            let mut proof: Vec<String> = proofs.map(|test| test_link(side, test)).collect();
+            proof.dedup();
+            let mut result = self.result(side, version, id);
+            if let Some(exception) = reason(Lack::Test) {
                 proof.push(cell(&exception.reason));
                 "-".clone_into(&mut result);
             }
+            let side = side.name();
+            let proof = proof.join("<br>");
+            let _ = writeln!(text, "| {words} | {side} | {code} | {proof} | {result} |");
+            words.clear();
         }
-        let _ = writeln!(
-            text,
-            "| **MQTT-{id}** {} | {code} | {} | {result} |",
-            cell(&statement.words),
-            proof.join("<br>"),
-        );
     }
 
     fn beyond(&self, text: &mut String) {
-        text.push_str("\n## Beyond the statements\n\n| test | says | versions | result |\n|---|---|---|---|\n");
-        let mut seen = BTreeSet::new();
-        for test in self.tests() {
-            if !test.statements.is_empty() || !seen.insert(&test.test) {
-                continue;
+        text.push_str("\n## Beyond the statements\n\n| test | side | says | versions | result |\n|---|---|---|---|---|\n");
+        for side in SIDES {
+            let mut seen = BTreeSet::new();
+            for test in self.tests(side) {
+                if !test.statements.is_empty() || !seen.insert(&test.test) {
+                    continue;
+                }
+                let tests = self.tests(side);
+                let same: Vec<&Outcome> = tests.filter(|other| other.test == test.test).collect();
+                let versions: Vec<&str> = same.iter().map(|other| other.version.name()).collect();
+                let _ = writeln!(
+                    text,
+                    "| {} | {} | {} | {} | {} |",
+                    test_link(side, test),
+                    side.name(),
+                    cell(&test.says),
+                    versions.join(", "),
+                    self.verdict(same.iter().flat_map(|other| self.runs(side, other))),
+                );
             }
-            let same: Vec<&Outcome> = self
-                .tests()
-                .filter(|other| other.test == test.test)
-                .collect();
-            let versions: Vec<&str> = same.iter().map(|other| other.version.name()).collect();
-            let _ = writeln!(
-                text,
-                "| {} | {} | {} | {} |",
-                test_link(test),
-                cell(&test.says),
-                versions.join(", "),
-                self.verdict(same.iter().flat_map(|other| self.runs(other))),
-            );
         }
     }
 
@@ -265,24 +272,39 @@ impl Document<'_> {
         }
     }
 
-    /// Each test in each version once. All runs have the same ones.
-    fn tests(&self) -> impl Iterator<Item = &Outcome> {
-        self.reports
-            .first()
-            .into_iter()
-            .flat_map(|report| &report.outcomes)
+    fn reports(&self, side: Side) -> &[Report] {
+        match side {
+            Side::Server => self.reports,
+            Side::Client => std::slice::from_ref(self.client),
+        }
+    }
+
+    /// Each test in each version once. All runs of a side have the same ones.
+    fn tests(&self, side: Side) -> impl Iterator<Item = &Outcome> {
+        let reports = self.reports(side);
+        let first = reports.first().into_iter();
+        first.flat_map(|report| &report.outcomes)
     }
 
     /// The tests that prove a statement.
-    fn proofs<'b>(&'b self, version: Version, id: &'b str) -> impl Iterator<Item = &'b Outcome> {
-        self.tests().filter(move |outcome| {
+    fn proofs<'b>(
+        &'b self,
+        side: Side,
+        version: Version,
+        id: &'b str,
+    ) -> impl Iterator<Item = &'b Outcome> {
+        self.tests(side).filter(move |outcome| {
             outcome.version == version && outcome.statements.iter().any(|other| other == id)
         })
     }
 
-    /// The runs in which a test was not skipped: the broker, and what came of it.
-    fn runs<'b>(&'b self, test: &'b Outcome) -> impl Iterator<Item = (&'b str, &'b Result)> {
-        self.reports.iter().flat_map(move |report| {
+    /// The runs in which a test was not skipped: their names, and what came of it.
+    fn runs<'b>(
+        &'b self,
+        side: Side,
+        test: &'b Outcome,
+    ) -> impl Iterator<Item = (&'b str, &'b Result)> {
+        self.reports(side).iter().flat_map(move |report| {
             let same = report.outcomes.iter().filter(move |outcome| {
                 outcome.test == test.test
                     && outcome.version == test.version
@@ -292,8 +314,9 @@ impl Document<'_> {
         })
     }
 
-    fn result(&self, version: Version, id: &str) -> String {
-        self.verdict(self.proofs(version, id).flat_map(|test| self.runs(test)))
+    fn result(&self, side: Side, version: Version, id: &str) -> String {
+        let tests = self.proofs(side, version, id);
+        self.verdict(tests.flat_map(|test| self.runs(side, test)))
     }
 
     fn verdict<'b>(&self, runs: impl Iterator<Item = (&'b str, &'b Result)>) -> String {
@@ -315,12 +338,13 @@ impl Document<'_> {
         }
     }
 
-    /// The code that obeys a statement. What obeys one of 5.0 obeys those of 3.1.1 that say the same.
-    fn places(&self, version: Version, id: &str) -> Vec<&Tag> {
+    /// The code of a side that obeys a statement. What obeys one of 5.0 obeys those of 3.1.1 that say
+    /// the same.
+    fn places(&self, side: Side, version: Version, id: &str) -> Vec<&Tag> {
         let named = |version: Version, id: &str| {
             let sources = self.code.sources.iter();
             sources
-                .filter(|tag| tag.version == version && tag.id == id)
+                .filter(|tag| tag.version == version && tag.id == id && tag.is_of(side))
                 .collect::<Vec<_>>()
         };
         let mut places = named(version, id);
@@ -346,9 +370,13 @@ fn links(places: &[&Tag]) -> String {
     links.join("<br>")
 }
 
-fn test_link(test: &Outcome) -> String {
+fn test_link(side: Side, test: &Outcome) -> String {
     let file = test.test.split("::").next().unwrap_or_default();
-    format!("[`{}`](../conformance/src/tests/{file}.rs)", test.test)
+    let folder = match side {
+        Side::Server => "conformance/src/tests",
+        Side::Client => "mqtt-client/tests/conformance",
+    };
+    format!("[`{}`](../{folder}/{file}.rs)", test.test)
 }
 
 /// Text that does not end its cell, or become something else in Markdown.

@@ -22,44 +22,17 @@ mod codes;
 mod differential;
 mod document;
 mod embedded;
-mod notation;
 mod packet;
-mod report;
 mod run;
 mod server;
-mod statements;
 mod test;
 mod tests;
 mod websocket;
 
 use std::process::ExitCode;
 
-use serde::{Deserialize, Serialize};
+use mqtt_conformance::{Version, fields, notation, report, statements};
 
 fn main() -> ExitCode {
     cli::main()
-}
-
-/// A version of MQTT.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) enum Version {
-    /// Of 2010, without numbered statements.
-    #[serde(rename = "3.1")]
-    V3_1,
-    /// Of 2014.
-    #[serde(rename = "3.1.1")]
-    V3_1_1,
-    /// Of 2019.
-    #[serde(rename = "5.0")]
-    V5,
-}
-
-impl Version {
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::V3_1 => "3.1",
-            Self::V3_1_1 => "3.1.1",
-            Self::V5 => "5.0",
-        }
-    }
 }

@@ -19,7 +19,7 @@ use crate::Version;
 
 /// What was written down: something to send, or to compare with what came.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Notation(Vec<Part>);
+pub struct Notation(Vec<Part>);
 
 #[derive(Debug, PartialEq)]
 enum Part {
@@ -35,7 +35,8 @@ impl Notation {
     /// # Panics
     /// If `text` is not in the notation: the test is wrong.
     #[track_caller]
-    pub(crate) fn read(text: &str, version: Version, name: &str) -> Self {
+    #[must_use]
+    pub fn read(text: &str, version: Version, name: &str) -> Self {
         let mut reader = Reader {
             text: text.chars().peekable(),
             version,
@@ -53,20 +54,22 @@ impl Notation {
     /// # Panics
     /// If some of them are left open.
     #[track_caller]
-    pub(crate) fn bytes(&self) -> Vec<u8> {
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         write(&self.0, &mut bytes);
         bytes
     }
 
     /// Whether these are bytes as described.
-    pub(crate) fn matches(&self, bytes: &[u8]) -> bool {
+    #[must_use]
+    pub fn matches(&self, bytes: &[u8]) -> bool {
         matches(&self.0, bytes)
     }
 }
 
 /// A variable byte integer. [MQTT-1.5.5-1]
-pub(crate) fn variable_byte_integer(mut value: usize, bytes: &mut Vec<u8>) {
+pub fn variable_byte_integer(mut value: usize, bytes: &mut Vec<u8>) {
     loop {
         let low = (value % 128) as u8;
         value /= 128;
@@ -78,7 +81,8 @@ pub(crate) fn variable_byte_integer(mut value: usize, bytes: &mut Vec<u8>) {
 }
 
 /// The value of the variable byte integer at the start of `bytes`, and how many bytes it takes.
-pub(crate) fn read_variable_byte_integer(bytes: &[u8]) -> Option<(usize, usize)> {
+#[must_use]
+pub fn read_variable_byte_integer(bytes: &[u8]) -> Option<(usize, usize)> {
     let mut value = 0;
     for (at, byte) in bytes.iter().take(4).enumerate() {
         value |= usize::from(byte & 0x7F) << (7 * at);

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use crate::Version;
+use crate::fields::{Fields, Property, hex};
 use crate::notation::{Notation, read_variable_byte_integer};
 
 /// A packet that a broker has sent. Fields that its type does not have are empty.
@@ -40,22 +41,6 @@ pub(crate) enum Kind {
     Auth,
 }
 
-/// A property: its identifier, and its value as bytes without a length. A string pair keeps its lengths.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Property {
-    pub(crate) identifier: u8,
-    pub(crate) value: Vec<u8>,
-}
-
-impl Property {
-    /// The value of a property that is a number.
-    pub(crate) fn number(&self) -> u32 {
-        self.value
-            .iter()
-            .fold(0, |number, byte| number << 8 | u32::from(*byte))
-    }
-}
-
 impl Packet {
     /// Reads a whole packet.
     ///
@@ -78,7 +63,7 @@ impl Packet {
         };
         let body = &bytes[1 + head..];
         packet
-            .fill(Fields { bytes: body })
+            .fill(Fields::new(body))
             .map_err(|error| format!("{error} in {kind:?} {}", hex(bytes)))?;
         Ok(packet)
     }
@@ -180,7 +165,7 @@ impl Packet {
             Kind::Disconnect | Kind::Auth => self.reason_and_properties(&mut fields)?,
             Kind::PingResp => {}
         }
-        if !fields.bytes.is_empty() {
+        if !fields.is_empty() {
             return Err("bytes after the end".to_owned());
         }
         let reasons = self.kind.reasons(self.version);
@@ -202,9 +187,9 @@ impl Packet {
 
     /// In 5.0, both may be left out; in 3.x there is neither.
     fn reason_and_properties(&mut self, fields: &mut Fields<'_>) -> Result<(), String> {
-        let given = self.version == Version::V5 && !fields.bytes.is_empty();
+        let given = self.version == Version::V5 && !fields.is_empty();
         self.reasons.push(if given { fields.byte()? } else { 0 });
-        if !fields.bytes.is_empty() {
+        if !fields.is_empty() {
             self.properties(fields)?;
         }
         Ok(())
@@ -214,23 +199,11 @@ impl Packet {
         if self.version != Version::V5 {
             return Ok(());
         }
-        let length = fields.variable_byte_integer()?;
-        let mut section = Fields {
-            bytes: fields.take(length)?,
-        };
-        while !section.bytes.is_empty() {
-            let identifier = section.byte()?;
-            let (form, kinds) = property_rules(identifier)
-                .ok_or_else(|| format!("an unknown property {identifier:02x}"))?;
-            if !kinds.contains(&self.kind) {
+        self.properties = fields.properties()?;
+        for Property { identifier, .. } in &self.properties {
+            if !property_kinds(*identifier).contains(&self.kind) {
                 return Err(format!("a property {identifier:02x} of other packets"));
             }
-            let repeats = identifier == 0x26 || identifier == 0x0B;
-            if !repeats && self.property(identifier).is_some() {
-                return Err(format!("a property {identifier:02x} twice"));
-            }
-            let value = section.value(form)?;
-            self.properties.push(Property { identifier, value });
         }
         Ok(())
     }
@@ -295,144 +268,24 @@ impl Kind {
     }
 }
 
-#[derive(Clone, Copy)]
-enum Form {
-    Number(usize),
-    VariableByteIntegerAboveZero,
-    Binary,
-    Text,
-    TextPair,
-}
-
-/// How a property is written, and which packets of a server may have it.
-fn property_rules(identifier: u8) -> Option<(Form, &'static [Kind])> {
-    use Form::{Binary, Number, Text, TextPair, VariableByteIntegerAboveZero};
+/// Which packets of a server may have a property.
+const fn property_kinds(identifier: u8) -> &'static [Kind] {
     use Kind::{
         Auth, ConnAck, Disconnect, PubAck, PubComp, PubRec, PubRel, Publish, SubAck, UnsubAck,
     };
-    Some(match identifier {
-        0x01 => (Number(1), &[Publish]),
-        0x02 => (Number(4), &[Publish]),
-        0x03 | 0x08 => (Text, &[Publish]),
-        0x09 => (Binary, &[Publish]),
-        0x0B => (VariableByteIntegerAboveZero, &[Publish]),
-        0x11 => (Number(4), &[ConnAck]),
-        0x12 | 0x1A => (Text, &[ConnAck]),
-        0x13 => (Number(2), &[ConnAck]),
-        0x15 => (Text, &[ConnAck, Auth]),
-        0x16 => (Binary, &[ConnAck, Auth]),
-        0x1C => (Text, &[ConnAck, Disconnect]),
-        0x1F => (
-            Text,
-            &[
-                ConnAck, PubAck, PubRec, PubRel, PubComp, SubAck, UnsubAck, Disconnect, Auth,
-            ],
-        ),
-        0x21 | 0x22 => (Number(2), &[ConnAck]),
-        0x23 => (Number(2), &[Publish]),
-        0x24 | 0x25 | 0x28 | 0x29 | 0x2A => (Number(1), &[ConnAck]),
-        0x26 => (
-            TextPair,
-            &[
-                ConnAck, Publish, PubAck, PubRec, PubRel, PubComp, SubAck, UnsubAck, Disconnect,
-                Auth,
-            ],
-        ),
-        0x27 => (Number(4), &[ConnAck]),
-        _ => return None,
-    })
-}
-
-/// What is left of a packet.
-struct Fields<'a> {
-    bytes: &'a [u8],
-}
-
-impl<'a> Fields<'a> {
-    fn take(&mut self, length: usize) -> Result<&'a [u8], String> {
-        let (taken, rest) = self
-            .bytes
-            .split_at_checked(length)
-            .ok_or("an end too early")?;
-        self.bytes = rest;
-        Ok(taken)
-    }
-
-    fn rest(&mut self) -> &'a [u8] {
-        std::mem::take(&mut self.bytes)
-    }
-
-    fn byte(&mut self) -> Result<u8, String> {
-        Ok(self.take(1)?[0])
-    }
-
-    fn two_bytes(&mut self) -> Result<u16, String> {
-        let bytes = self.take(2)?;
-        Ok(u16::from_be_bytes([bytes[0], bytes[1]]))
-    }
-
-    fn packet_id(&mut self) -> Result<u16, String> {
-        match self.two_bytes()? {
-            0 => Err("the packet identifier 0".to_owned()),
-            id => Ok(id),
+    match identifier {
+        0x01 | 0x02 | 0x03 | 0x08 | 0x09 | 0x0B | 0x23 => &[Publish],
+        0x11 | 0x12 | 0x13 | 0x1A | 0x21 | 0x22 | 0x24 | 0x25 | 0x27 | 0x28 | 0x29 | 0x2A => {
+            &[ConnAck]
         }
+        0x15 | 0x16 => &[ConnAck, Auth],
+        0x1C => &[ConnAck, Disconnect],
+        0x1F => &[
+            ConnAck, PubAck, PubRec, PubRel, PubComp, SubAck, UnsubAck, Disconnect, Auth,
+        ],
+        0x26 => &[
+            ConnAck, Publish, PubAck, PubRec, PubRel, PubComp, SubAck, UnsubAck, Disconnect, Auth,
+        ],
+        _ => &[],
     }
-
-    fn variable_byte_integer(&mut self) -> Result<usize, String> {
-        let (value, length) =
-            read_variable_byte_integer(self.bytes).ok_or("a bad variable byte integer")?;
-        let mut shortest = Vec::new();
-        crate::notation::variable_byte_integer(value, &mut shortest);
-        if self.take(length)? != shortest {
-            return Err("a variable byte integer longer than need be".to_owned());
-        }
-        Ok(value)
-    }
-
-    fn binary(&mut self) -> Result<&'a [u8], String> {
-        let length = self.two_bytes()?;
-        self.take(length.into())
-    }
-
-    fn string(&mut self) -> Result<String, String> {
-        let text = std::str::from_utf8(self.binary()?).map_err(|_| "a string that is not UTF-8")?;
-        if text.contains('\0') {
-            return Err("a string with U+0000".to_owned());
-        }
-        Ok(text.to_owned())
-    }
-
-    fn value(&mut self, form: Form) -> Result<Vec<u8>, String> {
-        Ok(match form {
-            Form::Number(length) => self.take(length)?.to_vec(),
-            Form::VariableByteIntegerAboveZero => match self.variable_byte_integer()? {
-                0 => return Err("the subscription identifier 0".to_owned()),
-                value => (value as u32).to_be_bytes().to_vec(),
-            },
-            Form::Binary => self.binary()?.to_vec(),
-            Form::Text => self.string()?.into_bytes(),
-            Form::TextPair => {
-                let start = self.bytes;
-                self.string()?;
-                self.string()?;
-                start[..start.len() - self.bytes.len()].to_vec()
-            }
-        })
-    }
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    let shown = &bytes[..bytes.len().min(64)];
-    let mut text: String = shown.iter().map(|byte| format!("{byte:02x}")).collect();
-    if shown.len() < bytes.len() {
-        text += &format!("... ({} bytes)", bytes.len());
-    }
-    text
-}
-
-/// The length of the packet at the start of `bytes`, if all of it is there.
-pub(crate) fn whole_packet(bytes: &[u8]) -> Option<usize> {
-    let (length, head) = read_variable_byte_integer(bytes.get(1..)?)?;
-    let whole = 1 + head + length;
-    (bytes.len() >= whole).then_some(whole)
 }

@@ -6,32 +6,65 @@ use std::fmt::{self, Write as _};
 use serde::{Deserialize, Serialize};
 
 use crate::Version;
-use crate::run::{Outcome, Result};
 use crate::statements::Statements;
 
-/// A run of the suite against one broker.
+/// A run of tests against one broker, or of those of the client.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Report {
-    /// What was asked.
-    pub(crate) broker: String,
-    pub(crate) outcomes: Vec<Outcome>,
+pub struct Report {
+    /// What was tested.
+    pub broker: String,
+    /// What came of each test, in each version that it runs in.
+    pub outcomes: Vec<Outcome>,
     /// What is known about some of the failures.
-    pub(crate) known: Vec<Known>,
+    pub known: Vec<Known>,
+}
+
+/// What came of one test in one version.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Outcome {
+    /// `file::name`.
+    pub test: String,
+    /// What it is about, in one sentence.
+    pub says: String,
+    /// In which it ran.
+    pub version: Version,
+    /// What it proves, such as `3.1.2-24`.
+    pub statements: Vec<String>,
+    /// How it ended.
+    pub result: Result,
+    /// How long it took.
+    pub milliseconds: u64,
+}
+
+/// How a test ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Result {
+    /// The broker does as it should.
+    Passed,
+    /// It does not: what was seen, and where in the test.
+    Failed(String),
+    /// The broker has not what the test needs.
+    Skipped(String),
 }
 
 /// A test that a broker is known to fail, and who is right.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Known {
-    pub(crate) test: String,
-    pub(crate) version: Version,
-    pub(crate) right: Right,
-    pub(crate) reason: String,
+pub struct Known {
+    /// `file::name`.
+    pub test: String,
+    /// In which it ran.
+    pub version: Version,
+    /// Who is right.
+    pub right: Right,
+    /// Why, as a sentence.
+    pub reason: String,
 }
 
 /// Who is right when a broker fails a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Right {
+pub enum Right {
     /// The broker deviates from the standard.
     Suite,
     /// The standard allows what the broker does as well as what the test asks.
@@ -40,7 +73,7 @@ pub(crate) enum Right {
 
 /// How much of a report is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Detail {
+pub enum Detail {
     /// A line for each chapter, and what failed.
     Chapters,
     /// A line for each test, too.
@@ -49,12 +82,14 @@ pub(crate) enum Detail {
 
 impl Report {
     /// Whether all passed but what is known, and all that is known to fail did.
-    pub(crate) fn is_as_expected(&self) -> bool {
+    #[must_use]
+    pub fn is_as_expected(&self) -> bool {
         self.unexpected().next().is_none() && self.outdated().next().is_none()
     }
 
     /// The report as text.
-    pub(crate) fn text(&self, statements: &Statements, detail: Detail) -> String {
+    #[must_use]
+    pub fn text(&self, statements: &Statements, detail: Detail) -> String {
         let mut text = format!("Conformance of {}\n", self.broker);
         for (heading, outcomes) in self.chapters(statements) {
             let passed = count(&outcomes, |result| *result == Result::Passed);

@@ -7,10 +7,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
-
-use crate::Version;
 use crate::client::Reasons;
+use crate::report::{Outcome, Result};
 use crate::test::{Claim, Need, Registered, Test};
 
 /// So many tests run at once: they mostly wait.
@@ -26,29 +24,6 @@ pub(crate) struct Run<'a> {
     pub(crate) has: &'a [Need],
     /// Only tests with this in their names run.
     pub(crate) filter: &'a str,
-}
-
-/// What came of one test in one version.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Outcome {
-    pub(crate) test: String,
-    pub(crate) says: String,
-    pub(crate) version: Version,
-    pub(crate) statements: Vec<String>,
-    pub(crate) result: Result,
-    pub(crate) milliseconds: u64,
-}
-
-/// How a test ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Result {
-    /// The broker does as it should.
-    Passed,
-    /// It does not: what was seen, and where in the test.
-    Failed(String),
-    /// The broker has not what the test needs.
-    Skipped(String),
 }
 
 thread_local! {

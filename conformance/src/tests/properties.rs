@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use crate::codes::Codes;
+use crate::fields::Property;
 use crate::notation::Notation;
-use crate::packet::{Packet, Property};
+use crate::packet::Packet;
 use crate::test::{Test, tests};
 
 const PAYLOAD_FORMAT_INDICATOR: u8 = 0x01;

@@ -3,8 +3,9 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::fields::Property;
 use crate::notation::Notation;
-use crate::packet::{Kind, Property};
+use crate::packet::Kind;
 use crate::test::{connect, tests};
 
 tests! {
