@@ -21,6 +21,7 @@
 mod acknowledge;
 mod aliases;
 mod authenticate;
+mod connack;
 mod connect;
 mod control;
 mod counters;
@@ -28,6 +29,7 @@ mod disconnect;
 mod event;
 mod incoming;
 mod link;
+mod lose;
 mod options;
 mod outgoing;
 mod phase;

@@ -5,15 +5,18 @@
 //! sending one stores nothing, and one that an outbox has kept is sent again, after a restart, with the
 //! identifier that it had.
 
+mod recover;
+
 use std::collections::VecDeque;
 
 use mqtt_codec::{PacketId, QoS};
 
+use self::recover::Suspect;
 use super::PublishId;
 use super::event::PublishAck;
-use super::options::{OnSessionLoss, SessionOptions};
+use super::options::SessionOptions;
 use super::recorded::{ChangeNumber, Recorded};
-use crate::outbox::{self, OutboxChange, StoredMessage};
+use crate::outbox::{OutboxChange, StoredMessage};
 use crate::{Instant, Message};
 
 /// The sequence numbers of what is in flight span less than this: half of all packet identifiers. The
@@ -92,25 +95,6 @@ pub(super) enum State {
     Done,
 }
 
-/// The message that is first in flight whenever the connection breaks right after sending.
-#[derive(Clone, Copy, Debug)]
-struct Suspect {
-    id: PublishId,
-    strikes: u32,
-}
-
-/// A message fails when the connection has broken this often right after it was sent.
-const STRIKES_MAX: u32 = 3;
-
-/// What becomes of the messages of a session that the server has lost.
-#[derive(Debug, Default)]
-pub(super) struct Lost {
-    /// The server has taken them.
-    pub(super) delivered: Vec<(PublishId, PublishAck)>,
-    /// Nobody knows.
-    pub(super) unknown: Vec<PublishId>,
-}
-
 /// What there was when the client ended.
 #[derive(Debug, Default)]
 pub(super) struct Drained {
@@ -135,47 +119,6 @@ impl Outgoing {
             messages_max: options.queue_messages_max,
             bytes_max: options.queue_bytes_max,
             suspect: None,
-        }
-    }
-
-    /// Takes over what an outbox has kept: what the former process may have sent counts as sent.
-    pub(super) fn restore(
-        &mut self,
-        kept: impl IntoIterator<Item = (u64, outbox::Outgoing)>,
-        in_flight_max: u16,
-    ) {
-        for (sequence, outgoing) in kept {
-            let id = self.new_id();
-            self.next_sequence = self.next_sequence.max(sequence + 1);
-            let may_be_sent = self.waiting.is_empty()
-                && self.in_flight.len() < usize::from(in_flight_max)
-                && self.span_to(sequence) < SPAN_MAX;
-            let (state, expires) = match outgoing {
-                outbox::Outgoing::Released => {
-                    self.released.push_back(sequence);
-                    (State::Released(Some(PublishAck::default())), None)
-                }
-                outbox::Outgoing::Message(stored) if may_be_sent => {
-                    (State::Sent(stored.message), stored.expires)
-                }
-                outbox::Outgoing::Message(stored) => {
-                    self.push_waiting(Waiting {
-                        id,
-                        sequence,
-                        message: stored.message,
-                        expires: stored.expires,
-                        after: ChangeNumber::default(),
-                        stored: Told::Told,
-                    });
-                    continue;
-                }
-            };
-            self.in_flight.push_back(InFlight {
-                id,
-                sequence,
-                expires,
-                state,
-            });
         }
     }
 
@@ -330,90 +273,6 @@ impl Outgoing {
         }
     }
 
-    /// A message that was sent is not sent again. The server may hold the packet identifier of one of QoS 2,
-    /// and would take another message with it for the same: so that is freed by a PUBREL.
-    pub(super) fn give_up(&mut self, sequence: u64, recorded: &mut Recorded) {
-        let Some(in_flight) = self.by_sequence(sequence) else {
-            return;
-        };
-        match &in_flight.state {
-            State::Sent(message) if message.qos == QoS::ExactlyOnce => {
-                in_flight.state = State::Released(None);
-                self.released.push_back(sequence);
-                recorded.lazy(|| OutboxChange::Release { sequence });
-            }
-            State::Sent(_) | State::Released(_) | State::Done => self.complete(sequence, recorded),
-        }
-    }
-
-    /// The server goes on with the session: what it has not acknowledged is sent again, in order.
-    /// Returns the packet identifiers that are to be released again, in the order of their PUBRECs.
-    ///
-    /// `[MQTT-4.4.0-1]` `[MQTT-4.6.0-1]`
-    pub(super) fn resume(&mut self) -> Vec<PacketId> {
-        let is_sent = |in_flight: &&InFlight| matches!(in_flight.state, State::Sent(_));
-        let sent = self.in_flight.iter().filter(is_sent);
-        self.again = sent.map(|in_flight| in_flight.sequence).collect();
-        self.released
-            .iter()
-            .map(|sequence| packet_id(*sequence))
-            .collect()
-    }
-
-    /// The server may have lost the session: gives up the QoS 2 messages that it may or may not have.
-    pub(super) fn give_up_uncertain(&mut self, recorded: &mut Recorded) -> Vec<PublishId> {
-        let is_uncertain = |in_flight: &&InFlight| match &in_flight.state {
-            State::Sent(message) => message.qos == QoS::ExactlyOnce,
-            State::Released(_) | State::Done => false,
-        };
-        let uncertain: Vec<(PublishId, u64)> = self
-            .in_flight
-            .iter()
-            .filter(is_uncertain)
-            .map(|in_flight| (in_flight.id, in_flight.sequence))
-            .collect();
-        for (_, sequence) in &uncertain {
-            self.give_up(*sequence, recorded);
-        }
-        uncertain.into_iter().map(|(id, _)| id).collect()
-    }
-
-    /// The server has lost the session: what it had not taken is new again, in order.
-    pub(super) fn restart(&mut self, on_loss: OnSessionLoss, recorded: &mut Recorded) -> Lost {
-        self.again.clear();
-        self.released.clear();
-        let mut lost = Lost::default();
-        for in_flight in std::mem::take(&mut self.in_flight).into_iter().rev() {
-            let sequence = in_flight.sequence;
-            match in_flight.state {
-                State::Done => continue,
-                State::Released(ack) => lost.delivered.extend(ack.map(|ack| (in_flight.id, ack))),
-                State::Sent(message)
-                    if message.qos == QoS::ExactlyOnce && on_loss == OnSessionLoss::Fail =>
-                {
-                    lost.unknown.push(in_flight.id);
-                }
-                State::Sent(message) => {
-                    self.waiting_bytes += bytes_of(&message);
-                    self.expect_expiry(in_flight.expires);
-                    self.waiting.push_front(Waiting {
-                        id: in_flight.id,
-                        sequence,
-                        message,
-                        expires: in_flight.expires,
-                        after: ChangeNumber::default(),
-                        stored: Told::Told,
-                    });
-                    continue;
-                }
-            }
-            recorded.lazy(|| OutboxChange::Remove { sequence });
-        }
-        lost.delivered.reverse();
-        lost.unknown.reverse();
-        lost
-    }
-
     /// The sequence number of the next message to be sent again.
     pub(super) fn next_again(&self) -> Option<u64> {
         self.again.front().copied()
@@ -422,46 +281,6 @@ impl Outgoing {
     /// The next message to be sent again was sent.
     pub(super) fn sent_again(&mut self) {
         self.again.pop_front();
-    }
-
-    /// The connection broke right after something was sent on it. Returns the message to give up, after
-    /// a few times.
-    pub(super) fn strike(&mut self, recorded: &mut Recorded) -> Option<PublishId> {
-        let first = self
-            .in_flight
-            .iter()
-            .find(|in_flight| matches!(in_flight.state, State::Sent(_)))?;
-        let (id, sequence) = (first.id, first.sequence);
-        let strikes = match self.suspect {
-            Some(suspect) if suspect.id == id => suspect.strikes + 1,
-            Some(_) | None => 1,
-        };
-        if strikes < STRIKES_MAX {
-            self.suspect = Some(Suspect { id, strikes });
-            return None;
-        }
-        self.suspect = None;
-        self.give_up(sequence, recorded);
-        Some(id)
-    }
-
-    /// The connection has lasted: nothing in flight breaks it.
-    pub(super) const fn acquit(&mut self) {
-        self.suspect = None;
-    }
-
-    /// True while one message after the other is sent, so that a guilty one is found.
-    pub(super) fn is_suspicious(&mut self) -> bool {
-        let Some(suspect) = self.suspect else {
-            return false;
-        };
-        // It may wait anew, in a session that was lost, or have made it since.
-        let is_there = self.in_flight.iter().any(|one| one.id == suspect.id)
-            || self.waiting.front().is_some_and(|one| one.id <= suspect.id);
-        if !is_there {
-            self.suspect = None;
-        }
-        is_there
     }
 
     /// Removes what has expired while it waited.
