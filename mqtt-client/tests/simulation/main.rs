@@ -5,9 +5,13 @@
 
 #![allow(clippy::too_many_lines, reason = "one match over all that can happen")]
 
+#[cfg(test)]
 mod broker;
+#[cfg(test)]
 mod client;
+#[cfg(test)]
 mod wire;
+#[cfg(test)]
 mod world;
 
 use std::env;

@@ -38,7 +38,7 @@ impl Wire {
     }
 
     /// A packet that the client has sent.
-    pub(crate) fn from_client(&mut self, packet: &Packet<&[u8]>) {
+    pub(crate) fn client_sends(&mut self, packet: &Packet<&[u8]>) {
         match packet {
             Packet::Connect(connect) => {
                 self.version = Some(connect.version);
@@ -121,7 +121,7 @@ impl Wire {
     }
 
     /// Bytes that the broker has sent.
-    pub(crate) fn from_broker(&mut self, bytes: &[u8], see: impl Fn(&Packet<&[u8]>)) {
+    pub(crate) fn broker_sends(&mut self, bytes: &[u8], see: impl Fn(&Packet<&[u8]>)) {
         self.outgoing.extend_from_slice(bytes);
         loop {
             let bytes = std::mem::take(&mut self.outgoing);

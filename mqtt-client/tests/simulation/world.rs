@@ -191,7 +191,7 @@ impl World {
                 if log == Log::Print {
                     println!("{at:>8} c{index} -> {packet:?}");
                 }
-                wire.from_client(packet);
+                wire.client_sends(packet);
             });
         for text in &wire.acknowledged[before..] {
             let is_seen = client.seen.contains(text) || client.has_given_up || client.restarts > 0;
@@ -289,7 +289,7 @@ impl World {
         let is_down = !sent.bytes.is_empty();
         let (log, at) = (self.log, self.now - START);
         if is_down {
-            self.wires[index].from_broker(&sent.bytes, |packet| {
+            self.wires[index].broker_sends(&sent.bytes, |packet| {
                 if log == Log::Print {
                     println!("{at:>8} c{index} <- {packet:?}");
                 }
