@@ -56,7 +56,7 @@ use self::incoming::Incoming;
 pub use self::options::{Offline, OnSessionLoss, Redirects, SessionOptions, Versions, WhenFull};
 use self::outgoing::Outgoing;
 use self::phase::{Phase, Protocol};
-use self::recorded::Recorded;
+use self::recorded::{ChangeNumber, Recorded};
 use self::subscriptions::Subscriptions;
 pub use self::write::WRITE_BYTES;
 use crate::outbox::{OutboxChange, OutboxError, Stored};
@@ -93,6 +93,9 @@ pub struct Session {
     subscriptions: Subscriptions,
     control: Control,
     recorded: Recorded,
+    /// The change that tells the outbox of this session. A SUBSCRIBE waits for it: without one no message
+    /// comes whose packet identifier could be taken for one of the session before.
+    begun: ChangeNumber,
     draining: Option<Draining>,
     undelivered: Vec<(PublishId, Message)>,
     events: VecDeque<Event>,
@@ -118,6 +121,7 @@ impl Session {
             subscriptions: Subscriptions::default(),
             control: Control::default(),
             recorded: Recorded::default(),
+            begun: ChangeNumber::default(),
             draining: None,
             undelivered: Vec::new(),
             events: VecDeque::new(),
@@ -131,12 +135,20 @@ impl Session {
     /// To be called before the first connection.
     pub fn restore(&mut self, stored: Stored) {
         self.recorded.begin();
-        if self.client_id.is_empty()
-            && let Some(client_id) = stored.client_id
-        {
-            self.client_id = client_id.as_ref().to_owned();
+        match stored.client_id {
+            Some(kept) if self.client_id.is_empty() || self.client_id == *kept => {
+                self.client_id = kept.as_ref().to_owned();
+                self.incoming.restore(stored.received);
+            }
+            // What was received was for another client identifier, whose sessions are others.
+            Some(_) | None if !self.client_id.is_empty() => {
+                let client_id = self.client_id.as_str().into();
+                self.begun = self
+                    .recorded
+                    .urgent(|| OutboxChange::NewSession { client_id });
+            }
+            Some(_) | None => {}
         }
-        self.incoming.restore(stored.received);
         self.outgoing
             .restore(stored.outgoing, self.options.in_flight_max);
     }
