@@ -44,12 +44,9 @@ fn session() -> Session {
         .expect("a subscription");
     let mut out = Vec::new();
     session.write(NOW, &mut out);
-    // The SUBACK repeats the packet identifier, which follows the CONNECT.
-    let subscribe = out.len() - 6;
-    let id = out
-        .get(subscribe - 2..subscribe)
-        .expect("a SUBSCRIBE")
-        .to_owned();
+    // The SUBACK repeats the packet identifier, which is ahead of a filter of one letter.
+    let at = out.len() - 6;
+    let id = out.get(at..at + 2).expect("a SUBSCRIBE").to_owned();
     receive(&mut session, &[&[0x90, 3][..], &id, &[1]].concat());
     while session.poll_event().is_some() {}
     session

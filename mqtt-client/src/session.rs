@@ -62,6 +62,9 @@ pub use self::write::WRITE_BYTES;
 use crate::outbox::{OutboxChange, OutboxError, Stored};
 use crate::{ConnectionError, Ended, Instant, Message};
 
+/// Seeded by chance: a server that chooses keys cannot make them collide.
+type Map<K, V> = hashbrown::HashMap<K, V, foldhash::fast::RandomState>;
+
 /// An accepted message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PublishId(pub(crate) u64);
