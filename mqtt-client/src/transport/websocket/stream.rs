@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use futures_util::{Sink as _, Stream as _};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
@@ -64,19 +65,29 @@ impl WebSocket {
                 }
                 Incoming::Over => return Poll::Ready(Ok(())),
             }
-            let message = ready!(self.open().poll_next(cx)).transpose();
-            self.take(message.map_err(error_of)?)?;
+            match ready!(self.open().poll_next(cx)) {
+                Some(Ok(message)) => self.take(message)?,
+                // Many a server hangs up without a Close: MQTT tells with its own packets whether
+                // something is missing.
+                None | Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) => {
+                    self.incoming = Incoming::Over;
+                }
+                Some(Err(error)) => {
+                    self.incoming = Incoming::Over;
+                    return Poll::Ready(Err(error_of(error)));
+                }
+            }
         }
         Poll::Ready(Ok(()))
     }
 
-    fn take(&mut self, message: Option<Message>) -> io::Result<()> {
+    fn take(&mut self, message: Message) -> io::Result<()> {
         match message {
-            Some(Message::Binary(bytes)) => self.unread = bytes,
+            Message::Binary(bytes) => self.unread = bytes,
             // They are answered where they are read.
-            Some(Message::Ping(_) | Message::Pong(_)) => {}
+            Message::Ping(_) | Message::Pong(_) => {}
             // [MQTT-6.0.0-1]
-            Some(Message::Text(_)) => {
+            Message::Text(_) => {
                 let close = CloseFrame {
                     code: CloseCode::Unsupported,
                     reason: "MQTT is sent in binary messages".into(),
@@ -87,11 +98,12 @@ impl WebSocket {
                 let says = "the server sent a text message: MQTT is sent in binary ones";
                 return Err(io::Error::new(io::ErrorKind::InvalidData, says));
             }
-            Some(Message::Close(close)) => {
+            Message::Close(close) => {
                 self.incoming = Incoming::Closing;
                 return close.map_or(Ok(()), |close| farewell(&close));
             }
-            Some(Message::Frame(_)) | None => self.incoming = Incoming::Over,
+            // Those are for writing only.
+            Message::Frame(_) => {}
         }
         Ok(())
     }
