@@ -230,6 +230,7 @@ mod tests {
         request(network, &headers).unwrap()
     }
 
+    /// [MQTT-6.0.0-3]
     #[test]
     fn a_request_names_path_host_and_subprotocol() {
         let request = request_for("ws://u:p@h/a%20b?c=d&client_id=x");

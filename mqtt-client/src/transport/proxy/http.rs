@@ -4,7 +4,7 @@ use std::io;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::{Credentials, Refusal, Target};
@@ -49,7 +49,7 @@ fn request(target: &Target, credentials: Option<&Credentials>) -> String {
 
 /// Reads up to the empty line. Nothing may follow it: in MQTT, TLS and WebSockets alike it is the client
 /// who speaks first.
-async fn read_answer(stream: &mut TcpStream) -> Result<String, Refusal> {
+async fn read_answer(stream: &mut (impl AsyncRead + Unpin)) -> Result<String, Refusal> {
     let mut answer = Vec::new();
     let mut chunk = [0; READ_BYTES];
     loop {
@@ -127,6 +127,19 @@ mod tests {
         };
         let expected = "Proxy-Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n\r\n";
         assert!(request(&target, Some(&credentials)).ends_with(expected));
+    }
+
+    #[tokio::test]
+    async fn an_answer_may_come_in_pieces() {
+        let whole = b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n";
+        for size in 1..=whole.len() {
+            let (mut here, mut there) = tokio::io::duplex(size);
+            // The end comes after it, so that an answer that is not seen is no silence.
+            let write = async move { there.write_all(whole).await.unwrap() };
+            let ((), answer) = tokio::join!(write, read_answer(&mut here));
+            let answer = answer.unwrap_or_else(|refusal| panic!("{size}: {}", refusal.says));
+            assert_eq!(answer.as_bytes(), whole);
+        }
     }
 
     #[test]
