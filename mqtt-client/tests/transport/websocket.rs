@@ -316,6 +316,24 @@ async fn a_message_has_a_limit() {
     }
 }
 
+/// A frame that is only announced takes no memory.
+#[tokio::test]
+async fn a_frame_beyond_the_limit_is_refused_before_it_comes() {
+    for length in [16 * 1024 * 1024 + 1, u64::from(u32::MAX) + 1, u64::MAX >> 1] {
+        let (server, _messages) = serve_once(move |mut socket| async move {
+            let mut header = vec![0x82, 0x7f];
+            header.extend(length.to_be_bytes());
+            socket.get_mut().write_all(&header).await.unwrap();
+            socket
+        })
+        .await;
+        let mut connection = open(&url(server), &options()).await;
+        let error = read(&mut connection).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        assert_contains(&error, &format!("{length} > 16777216"));
+    }
+}
+
 #[tokio::test]
 async fn a_close_is_the_end_or_tells_why() {
     let close = |code, reason: &'static str| {
