@@ -190,10 +190,7 @@ impl Address {
             .strip_prefix('[')
             .and_then(|inner| inner.strip_suffix(']'))
             .unwrap_or(host);
-        let (path, query) = match path.split_once('?') {
-            Some((path, query)) if scheme.is_websocket() => (path, query),
-            Some(_) | None => (path, ""),
-        };
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
         Ok(Self::at(Place::Network(Network {
             scheme,
             host: host_of(host)?,
