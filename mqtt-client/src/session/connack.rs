@@ -172,7 +172,7 @@ impl Session {
         }
         self.incoming.forget();
         let client_id = self.client_id.as_str();
-        self.begun = self.recorded.urgent(|| OutboxChange::NewSession {
+        self.recorded.lazy(|| OutboxChange::NewSession {
             client_id: client_id.into(),
         });
         let lost = self

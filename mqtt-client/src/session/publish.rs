@@ -34,6 +34,15 @@ impl Session {
         Ok(self.outgoing.accept(message, expires, &mut self.recorded))
     }
 
+    /// True if the queue has room for this message; if not, [`Event::Room`] comes when there is some.
+    pub fn has_room_for(&mut self, message: &Message) -> bool {
+        let has_room = self.outgoing.has_room(bytes_of(message));
+        if !has_room {
+            self.outgoing.room = Room::Wanted;
+        }
+        has_room
+    }
+
     /// Fails once the client is ending.
     pub(super) fn takes_calls(&self) -> Result<(), Error> {
         if let Some(ended) = self.ended() {

@@ -2,8 +2,7 @@
 
 use bytes::BytesMut;
 use mqtt_codec::{
-    Cut, DecodeError, Frame, Packet, PacketId, PacketType, Publish, PublishQoS, QoS, ReasonCode,
-    Version, cut,
+    Cut, DecodeError, Frame, Packet, PacketType, Publish, PublishQoS, ReasonCode, Version, cut,
 };
 
 use super::control::ControlPacket;
@@ -12,9 +11,16 @@ use super::incoming::Arrival;
 use super::link::Ping;
 use super::phase::{After, Phase};
 use super::recorded::ChangeNumber;
-use super::{DeliveryId, Session, SubscriptionId};
+use super::{DeliveryId, Session};
 use crate::outbox::OutboxChange;
 use crate::{ConnectionError, Instant, Message, Violation};
+
+/// Whether the application wants to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    Wanted,
+    Paused,
+}
 
 impl Session {
     /// Takes all whole packets out of `bytes`; what is left is the beginning of another.
@@ -23,6 +29,9 @@ impl Session {
     /// wrong ends the connection, and never more than that.
     pub fn handle_received(&mut self, now: Instant, bytes: &mut BytesMut) {
         while matches!(self.phase, Phase::Connecting(_) | Phase::Connected(_)) {
+            if self.awaits_authenticator() {
+                return;
+            }
             match self.next_packet(bytes) {
                 Ok(Some(packet)) => {
                     if let Err(violation) = self.handle_packet(now, packet) {
@@ -47,7 +56,29 @@ impl Session {
     /// or the server does not read our answers.
     #[must_use]
     pub fn wants_to_read(&self) -> bool {
-        self.incoming.bytes() < self.options.received_bytes_max && !self.control.is_full()
+        self.reading == Reading::Wanted
+            && self.incoming.bytes() < self.options.received_bytes_max
+            && !self.control.is_full()
+    }
+
+    /// The application has no room for what would be read.
+    pub const fn pause_reading(&mut self) {
+        self.reading = Reading::Paused;
+    }
+
+    /// What was left in the socket is read again: the server has its time anew to answer a PINGREQ.
+    pub fn resume_reading(&mut self, now: Instant) {
+        self.reading = Reading::Wanted;
+        if let Phase::Connected(link) = &mut self.phase
+            && let Ping::SentAt(at) = &mut link.ping
+        {
+            *at = now;
+        }
+    }
+
+    /// True between a CONNACK and what the authenticator says to it: what comes behind it is handled after that.
+    fn awaits_authenticator(&self) -> bool {
+        matches!(&self.phase, Phase::Connecting(connecting) if connecting.connack.is_some())
     }
 
     fn next_packet(&mut self, bytes: &mut BytesMut) -> Result<Option<Packet>, DecodeError> {
@@ -86,7 +117,7 @@ impl Session {
         }
         match packet {
             Packet::ConnAck(connack) => self.handle_connack(now, connack),
-            Packet::Publish(publish) => self.handle_publish(now, publish),
+            Packet::Publish(publish) => self.handle_publish(now, &publish),
             Packet::PubAck(ack) => self.handle_puback(&ack),
             Packet::PubRec(ack) => self.handle_pubrec(&ack),
             Packet::PubRel(ack) => {
@@ -113,19 +144,19 @@ impl Session {
         }
     }
 
-    fn handle_publish(&mut self, now: Instant, publish: Publish) -> Result<(), Violation> {
+    fn handle_publish(&mut self, now: Instant, publish: &Publish) -> Result<(), Violation> {
         self.counters.messages_received += 1;
         let Phase::Connected(link) = &mut self.phase else {
             return Err(Violation::UnexpectedPacket);
         };
-        let topic = link.aliases_received.resolve(&publish)?;
+        let topic = link.aliases_received.resolve(publish)?;
         let message = Message {
             topic,
-            payload: publish.payload,
+            payload: publish.payload.clone(),
             qos: publish.qos.level(),
             retain: publish.retain,
             dup: publish.dup,
-            properties: publish.properties,
+            properties: publish.properties.clone(),
         };
         match publish.qos {
             PublishQoS::AtMostOnce => {
@@ -133,11 +164,11 @@ impl Session {
                 if readers.is_empty() {
                     self.counters.messages_unwanted += 1;
                 }
-                self.hand_over(&readers, None, message);
+                self.hand_over(readers, None, &message);
                 Ok(())
             }
             PublishQoS::AtLeastOnce(id) | PublishQoS::ExactlyOnce(id) => {
-                self.handle_acknowledged_publish(now, id, message)
+                self.handle_acknowledged_publish(now, id, &message)
             }
         }
     }
@@ -146,16 +177,16 @@ impl Session {
     fn handle_acknowledged_publish(
         &mut self,
         now: Instant,
-        id: PacketId,
-        message: Message,
+        id: mqtt_codec::PacketId,
+        message: &Message,
     ) -> Result<(), Violation> {
-        let readers = self.subscriptions.readers(&message);
-        match self.incoming.arrive(id, &message, &readers) {
+        let readers = self.subscriptions.readers(message);
+        match self.incoming.arrive(id, message, readers.clone()) {
             Arrival::New(delivery) => {
                 if readers.is_empty() {
                     self.counters.messages_unwanted += 1;
                 }
-                self.hand_over(&readers, Some(delivery), message);
+                self.hand_over(readers, Some(delivery), message);
             }
             Arrival::Known => self.counters.duplicates_suppressed += 1,
             Arrival::Recorded => {
@@ -176,29 +207,26 @@ impl Session {
 
     fn hand_over(
         &mut self,
-        readers: &[SubscriptionId],
+        readers: Vec<super::SubscriptionId>,
         delivery: Option<DeliveryId>,
-        message: Message,
+        message: &Message,
     ) {
-        let Some((last, others)) = readers.split_last() else {
-            return;
-        };
-        let events = others.iter().map(|subscription| Event::Message {
-            subscription: *subscription,
+        let events = readers.into_iter().map(|subscription| Event::Message {
+            subscription,
             delivery,
             message: message.clone(),
         });
         self.events.extend(events);
-        self.events.push_back(Event::Message {
-            subscription: *last,
-            delivery,
-            message,
-        });
     }
 
     /// This reader is done with a message. PUBACK or PUBREC leave when all are, in the order in which the
     /// messages came. A message of a session that is gone is ignored.
-    pub fn acknowledge(&mut self, now: Instant, reader: SubscriptionId, delivery: DeliveryId) {
+    pub fn acknowledge(
+        &mut self,
+        now: Instant,
+        reader: super::SubscriptionId,
+        delivery: DeliveryId,
+    ) {
         self.incoming.done(reader, delivery, ReasonCode::Success);
         self.acknowledge_in_turn(now);
     }
@@ -208,7 +236,7 @@ impl Session {
     pub fn reject(
         &mut self,
         now: Instant,
-        reader: SubscriptionId,
+        reader: super::SubscriptionId,
         delivery: DeliveryId,
         reason: ReasonCode,
     ) {
@@ -232,16 +260,16 @@ impl Session {
         while let Some(due) = self.incoming.next_due() {
             let packet_id = due.packet_id;
             let (packet, after) = match due.qos {
-                QoS::ExactlyOnce if due.reason.is_failure() => (
+                mqtt_codec::QoS::ExactlyOnce if due.reason.is_failure() => (
                     ControlPacket::PubRec(packet_id, due.reason),
                     ChangeNumber::default(),
                 ),
-                QoS::ExactlyOnce => {
+                mqtt_codec::QoS::ExactlyOnce => {
                     let change = || OutboxChange::Received { packet_id };
                     let after = self.recorded.urgent(change);
                     (ControlPacket::PubRec(packet_id, due.reason), after)
                 }
-                QoS::AtMostOnce | QoS::AtLeastOnce => (
+                mqtt_codec::QoS::AtMostOnce | mqtt_codec::QoS::AtLeastOnce => (
                     ControlPacket::PubAck(packet_id, due.reason),
                     ChangeNumber::default(),
                 ),
@@ -251,7 +279,7 @@ impl Session {
     }
 
     /// PUBREL: PUBCOMP follows, whatever we know of the identifier. `[MQTT-4.3.3-11]`
-    fn handle_pubrel(&mut self, packet_id: PacketId) {
+    fn handle_pubrel(&mut self, packet_id: mqtt_codec::PacketId) {
         let (reason, after) = if self.incoming.release(packet_id) {
             let change = || OutboxChange::Completed { packet_id };
             (ReasonCode::Success, self.recorded.urgent(change))
