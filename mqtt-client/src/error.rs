@@ -64,6 +64,26 @@ pub enum Error {
     /// No response came in time.
     #[error("no response came in time")]
     Timeout,
+    /// A request that nobody is subscribed to.
+    #[error("nobody is subscribed to the topic of the request")]
+    NoResponder,
+    /// A request that does not say where it wants a response.
+    #[error("the request names no topic for a response")]
+    NoResponseTopic,
+}
+
+impl Error {
+    pub(crate) fn options(what: impl fmt::Display) -> Self {
+        Self::Options(what.to_string().into())
+    }
+
+    pub(crate) const fn refused(reason: ReasonCode) -> Self {
+        Self::Refused(Refusal {
+            reason,
+            text: None,
+            server_reference: None,
+        })
+    }
 }
 
 /// Why there is no connection, or not any longer. Cheap to clone.

@@ -32,14 +32,19 @@ impl Message {
     /// # Errors
     /// If `topic` is no topic name: empty, with a wildcard, too long.
     pub fn new(topic: &str, payload: impl Into<Bytes>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            topic: TopicName::from_text(topic)?,
+        Ok(Self::to(TopicName::from_text(topic)?, payload))
+    }
+
+    /// As [`new`](Self::new), to a topic that was checked.
+    pub fn to(topic: TopicName, payload: impl Into<Bytes>) -> Self {
+        Self {
+            topic,
             payload: payload.into(),
             qos: QoS::AtLeastOnce,
             retain: false,
             dup: false,
             properties: Properties::default(),
-        })
+        }
     }
 
     /// The topic as text.
