@@ -157,8 +157,10 @@ pub enum Violation {
     UnexpectedPacket,
     /// More messages at once than our Receive Maximum.
     ReceiveMaximumExceeded,
-    /// A topic alias above our maximum, or one that stands for nothing.
+    /// A topic alias above our maximum.
     TopicAliasInvalid,
+    /// No topic, and a topic alias that stands for none.
+    TopicAliasUnknown,
     /// Session Present although a new session was asked for.
     SessionPresent,
     /// An acknowledgement of nothing, or of the wrong kind.
@@ -188,6 +190,7 @@ impl Violation {
             | Self::ReasonCodeCount
             | Self::NoClientIdentifier
             | Self::AuthenticationMethod
+            | Self::TopicAliasUnknown
             | Self::Content => ReasonCode::ProtocolError,
         }
     }
@@ -198,7 +201,8 @@ impl fmt::Display for Violation {
         f.write_str(match self {
             Self::UnexpectedPacket => "a packet that must not come now",
             Self::ReceiveMaximumExceeded => "more messages than our Receive Maximum",
-            Self::TopicAliasInvalid => "a topic alias that stands for nothing",
+            Self::TopicAliasInvalid => "a topic alias above our maximum",
+            Self::TopicAliasUnknown => "a topic alias that stands for nothing",
             Self::SessionPresent => "Session Present, though a new session was asked for",
             Self::UnexpectedAcknowledgement => "an acknowledgement of nothing that was sent",
             Self::ReasonCodeCount => "another number of reason codes than of topic filters",

@@ -146,7 +146,7 @@ impl AliasesReceived {
             }
             None => {
                 let topic = self.topics.get(&alias).cloned();
-                topic.ok_or(Violation::TopicAliasInvalid)
+                topic.ok_or(Violation::TopicAliasUnknown)
             }
         }
     }

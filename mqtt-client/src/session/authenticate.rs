@@ -32,7 +32,11 @@ impl Session {
         };
         match awaiting {
             Awaiting::Challenge => {
-                self.send_auth(ReasonCode::ContinueAuthentication, data.as_deref())
+                let sent = self.send_auth(ReasonCode::ContinueAuthentication, data.as_deref());
+                if let Err(error) = sent {
+                    let error = AuthenticationError::failed(error);
+                    self.fail_authentication(now, &Awaiting::Challenge, error);
+                }
             }
             Awaiting::ConnAck(connack) => {
                 if let Err(violation) = self.enter(now, &connack) {
@@ -95,35 +99,51 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::Offline`]; [`Error::Unsupported`] where the connection was made without a method, or another
-    /// re-authentication is under way. `[MQTT-4.12.1-1]`
+    /// re-authentication is under way; [`Error::TooLarge`]. `[MQTT-4.12.1-1]`
     pub fn reauthenticate(&mut self, _: Instant, data: Option<&[u8]>) -> Result<(), Error> {
         self.takes_calls()?;
-        let Phase::Connected(link) = &mut self.phase else {
+        let Phase::Connected(link) = &self.phase else {
             return Err(Error::Offline);
         };
         if link.method.is_none() || link.reauthentication != Reauthentication::None {
             return Err(Error::Unsupported("a new authentication now"));
         }
-        link.reauthentication = Reauthentication::UnderWay;
-        self.send_auth(ReasonCode::ReAuthenticate, data);
+        self.send_auth(ReasonCode::ReAuthenticate, data)?;
+        if let Phase::Connected(link) = &mut self.phase {
+            link.reauthentication = Reauthentication::UnderWay;
+        }
         Ok(())
     }
 
-    /// `[MQTT-4.12.0-3]` `[MQTT-4.12.0-5]`
-    fn send_auth(&mut self, reason: ReasonCode, data: Option<&[u8]>) {
-        let method = match &self.phase {
-            Phase::Connecting(connecting) => connecting.method.clone(),
-            Phase::Connected(link) => link.method.clone(),
-            Phase::Waiting { .. } | Phase::Opening | Phase::Closing(_) | Phase::Ended(_) => None,
+    /// Nothing without a method, and nothing that the server does not take. `[MQTT-4.12.0-3]`
+    /// `[MQTT-4.12.0-5]` `[MQTT-4.12.0-7]` `[MQTT-3.2.2-15]`
+    fn send_auth(&mut self, reason: ReasonCode, data: Option<&[u8]>) -> Result<(), Error> {
+        let (method, bytes_max) = match &self.phase {
+            Phase::Connecting(connecting) => (&connecting.method, usize::MAX),
+            Phase::Connected(link) => (&link.method, link.agreed.packet_bytes_max),
+            Phase::Waiting { .. } | Phase::Opening | Phase::Closing(_) | Phase::Ended(_) => {
+                return Ok(());
+            }
         };
-        let Some(method) = method.and_then(|method| Text::from_string(&*method).ok()) else {
-            return;
+        let Some(method) = method else {
+            return Ok(());
         };
+        let method = Text::from_string(&**method).map_err(Error::Encode)?;
         let method = Property::AuthenticationMethod(method.as_view());
         let data = data.map(Property::AuthenticationData);
-        if let Ok(properties) = Properties::new(std::iter::once(method).chain(data)) {
-            self.control.push(Packet::Auth(Auth { reason, properties }));
+        let properties =
+            Properties::new(std::iter::once(method).chain(data)).map_err(Error::Encode)?;
+        let packet = Packet::Auth(Auth { reason, properties });
+        let mut encoded = Vec::new();
+        packet
+            .encode(self.protocol.version, &mut encoded)
+            .map_err(Error::Encode)?;
+        let bytes = encoded.len();
+        if bytes > bytes_max {
+            return Err(Error::TooLarge { bytes, bytes_max });
         }
+        self.control.push(packet);
+        Ok(())
     }
 
     /// The server is content: the authenticator has the last word.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mqtt_codec::{Disconnect, Packet, Properties, Property, PropertyOwner, ReasonCode};
+use mqtt_codec::{Disconnect, Packet, Properties, Property, ReasonCode};
 
 use super::event::Event;
 use super::phase::{After, Phase};
@@ -13,7 +13,8 @@ use crate::{Ended, Error, Instant, Message};
 /// How to disconnect.
 #[derive(Clone, Debug)]
 pub struct Disconnecting {
-    /// [`ReasonCode::Success`]; or [`ReasonCode::DisconnectWithWill`], so that the will is published (5.0).
+    /// [`ReasonCode::Success`]; or [`ReasonCode::DisconnectWithWill`], so that the will is published (5.0). Others
+    /// that a client may send are for the server's log.
     pub reason: ReasonCode,
     /// How long the session stays at the server (5.0). `None`: as it was made with; a session that was made
     /// without an expiry ends.
@@ -117,26 +118,40 @@ impl Session {
         // A session that was made to end with its connection cannot be made to stay.
         let differs = made_with > 0 && expiry != made_with;
         let expiry = differs.then_some(Property::SessionExpiryInterval(expiry));
-        let given = how
-            .properties
-            .iter()
-            .filter(|property| !matches!(property, Property::SessionExpiryInterval(_)));
-        let properties = Properties::new(expiry.into_iter().chain(given)).unwrap_or_default();
-        let is_sound =
-            Properties::decode(properties.as_view().raw(), PropertyOwner::Disconnect).is_ok();
-        let can_say_so = self.protocol.version.has_properties();
-        Disconnect {
-            reason: if can_say_so {
-                how.reason
-            } else {
-                ReasonCode::Success
-            },
-            properties: if is_sound {
-                properties
-            } else {
-                Properties::default()
-            },
-        }
+        let given = how.properties.iter().filter(|property| {
+            !matches!(
+                property,
+                Property::SessionExpiryInterval(_) | Property::ServerReference(_)
+            )
+        });
+        let reason = if self.protocol.version.has_properties() {
+            of_a_client(how.reason)
+        } else {
+            ReasonCode::Success
+        };
+        let plain = || Disconnect {
+            reason,
+            properties: Properties::default(),
+        };
+        let all = Properties::new(expiry.into_iter().chain(given));
+        let needed = Properties::new(expiry);
+        [all, needed]
+            .into_iter()
+            .flatten()
+            .map(|properties| Disconnect { reason, properties })
+            .find(|disconnect| self.fits(disconnect))
+            .unwrap_or_else(plain)
+    }
+
+    /// Whether the server takes so many bytes. `[MQTT-3.2.2-15]` `[MQTT-3.14.2-3]` `[MQTT-3.14.2-4]`
+    fn fits(&self, disconnect: &Disconnect) -> bool {
+        let bytes_max = self
+            .connected()
+            .map_or(usize::MAX, |agreed| agreed.packet_bytes_max);
+        let packet = Packet::Disconnect(disconnect.clone());
+        let mut encoded = Vec::new();
+        let is_sound = packet.encode(self.protocol.version, &mut encoded).is_ok();
+        is_sound && encoded.len() <= bytes_max
     }
 
     /// Ends the client for good: everything that somebody waits for fails. With an outbox, what was not
@@ -172,5 +187,32 @@ impl Session {
     /// After the end: what was accepted and not delivered, in order. Given once.
     pub fn undelivered(&mut self) -> Vec<(PublishId, Message)> {
         std::mem::take(&mut self.undelivered)
+    }
+}
+
+/// The reason codes that a DISCONNECT of a client may have; one of a server's is told in general.
+/// `[MQTT-3.14.2-1]`
+#[allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "all others are a server's, or of other packets"
+)]
+const fn of_a_client(reason: ReasonCode) -> ReasonCode {
+    match reason {
+        ReasonCode::Success
+        | ReasonCode::DisconnectWithWill
+        | ReasonCode::UnspecifiedError
+        | ReasonCode::MalformedPacket
+        | ReasonCode::ProtocolError
+        | ReasonCode::ImplementationSpecificError
+        | ReasonCode::TopicNameInvalid
+        | ReasonCode::ReceiveMaximumExceeded
+        | ReasonCode::TopicAliasInvalid
+        | ReasonCode::PacketTooLarge
+        | ReasonCode::MessageRateTooHigh
+        | ReasonCode::QuotaExceeded
+        | ReasonCode::AdministrativeAction
+        | ReasonCode::PayloadFormatInvalid => reason,
+        _ if reason.is_failure() => ReasonCode::UnspecifiedError,
+        _ => ReasonCode::Success,
     }
 }

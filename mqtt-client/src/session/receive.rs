@@ -95,10 +95,12 @@ impl Session {
         Ok(Some(packet.to_owned_from(&frame_bytes)))
     }
 
-    /// A server that does not know 5.0 refuses it with the CONNACK of an older version, which is two bytes long.
+    /// A server that does not know 5.0 refuses it with the CONNACK of an older version, which is two bytes
+    /// long. One that accepts has properties to send, if only their length. `[MQTT-2.2.2-1]`
     fn version_of(&self, frame: Frame<'_>) -> Version {
         let is_connack = frame.packet_type() == Some(PacketType::ConnAck);
-        if is_connack && frame.body.len() == 2 && matches!(self.phase, Phase::Connecting(_)) {
+        let is_refusal = matches!(frame.body, [_, code] if *code != 0);
+        if is_connack && is_refusal && matches!(self.phase, Phase::Connecting(_)) {
             return Version::V3_1_1;
         }
         self.protocol.version
@@ -302,12 +304,12 @@ impl Session {
             self.lose(now, error);
             return;
         }
-        self.control.clear();
-        self.control
-            .push(Packet::Disconnect(mqtt_codec::Disconnect {
-                reason,
-                properties: mqtt_codec::Properties::default(),
-            }));
-        self.phase = Phase::Closing(After::Retry(error));
+        // What only a CONNACK could say, about a packet that only a client sends. [MQTT-3.14.2-1]
+        let reason = if reason.allowed_in(PacketType::Disconnect) {
+            reason
+        } else {
+            ReasonCode::ProtocolError
+        };
+        self.close(reason, After::Retry(error));
     }
 }

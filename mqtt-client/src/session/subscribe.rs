@@ -16,6 +16,9 @@ use crate::{Error, Instant, Violation};
 /// SUBSCRIBE packets are filled up to about so many bytes, where several subscriptions share one.
 const SUBSCRIBE_BYTES: usize = 16 << 10;
 
+/// Fixed header, packet identifier and subscription identifier take no more bytes.
+const AROUND_FILTERS: usize = 16;
+
 /// A SUBSCRIBE or UNSUBSCRIBE more than this waits for an answer to one before.
 const PENDING_MAX: usize = 1000;
 
@@ -139,7 +142,7 @@ impl Session {
         subscription.state = SubscriptionState::Asked;
         let is_alone = !subscription.properties.is_empty() || self.has_identifiers();
         let bytes = bytes_of(&filters);
-        if is_alone || batch.bytes + bytes > SUBSCRIBE_BYTES {
+        if is_alone || batch.bytes + bytes > self.subscribe_bytes() {
             self.send_subscribe(std::mem::take(batch));
         }
         batch.asked.push(Asked {
@@ -153,6 +156,15 @@ impl Session {
         }
     }
 
+    /// How many bytes of filters a SUBSCRIBE may have. `[MQTT-3.2.2-15]`
+    fn subscribe_bytes(&self) -> usize {
+        let agreed = self.connected();
+        agreed.map_or(SUBSCRIBE_BYTES, |agreed| {
+            let room = agreed.packet_bytes_max.saturating_sub(AROUND_FILTERS);
+            room.min(SUBSCRIBE_BYTES)
+        })
+    }
+
     fn has_identifiers(&self) -> bool {
         let agreed = self.connected();
         agreed.is_some_and(|agreed| agreed.identifiers_available == Availability::Available)
@@ -164,8 +176,9 @@ impl Session {
         let (Some(agreed), Some(subscription)) = (agreed, self.subscriptions.get_mut(id)) else {
             return Ok(());
         };
-        let bytes =
-            bytes_of(&subscription.filters) + subscription.properties.as_view().raw().len() + 16;
+        let bytes = bytes_of(&subscription.filters)
+            + subscription.properties.as_view().raw().len()
+            + AROUND_FILTERS;
         if bytes > agreed.packet_bytes_max {
             return Err(Error::TooLarge {
                 bytes,
@@ -211,14 +224,19 @@ impl Session {
     }
 
     fn send_unsubscribe(&mut self, leaving: Leaving) {
+        let id = leaving.id;
         let Ok(filters) = TopicFilters::new(leaving.filters.iter().map(TopicFilter::as_view))
         else {
             // Others still read all of them.
-            let id = leaving.id;
             self.events
                 .push_back(Event::Unsubscribed { id, result: Ok(()) });
             return;
         };
+        if let Err(error) = self.check_unsubscription(&leaving.filters) {
+            let result = Err(error);
+            self.events.push_back(Event::Unsubscribed { id, result });
+            return;
+        }
         let packet_id = self.free_packet_id();
         self.subscriptions
             .expect(packet_id, Pending::Unsubscribe(leaving));
@@ -227,6 +245,19 @@ impl Session {
             properties: Properties::default(),
             filters,
         }));
+    }
+
+    /// The server may take less than the one that was subscribed with. `[MQTT-3.2.2-15]`
+    fn check_unsubscription(&self, filters: &[TopicFilter]) -> Result<(), Error> {
+        let bytes_max = self
+            .connected()
+            .map_or(usize::MAX, |agreed| agreed.packet_bytes_max);
+        let lengths = filters.iter().map(|filter| filter.as_bytes().len() + 2);
+        let bytes = lengths.sum::<usize>() + AROUND_FILTERS;
+        if bytes > bytes_max {
+            return Err(Error::TooLarge { bytes, bytes_max });
+        }
+        Ok(())
     }
 
     /// A packet identifier that no packet of ours uses, and no message soon will. `[MQTT-2.2.1-3]`
@@ -243,16 +274,14 @@ impl Session {
         let Some(Pending::Subscribe(asked)) = self.subscriptions.answered(suback.packet_id) else {
             return Err(Violation::UnexpectedAcknowledgement);
         };
+        let expected: usize = asked.iter().map(|asked| asked.filters.len()).sum();
+        if suback.reasons.iter().count() != expected {
+            return Err(Violation::ReasonCodeCount);
+        }
         let mut reasons = suback.reasons.iter();
         for Asked { id, filters } in asked {
             let answers: Vec<ReasonCode> = reasons.by_ref().take(filters.len()).collect();
-            if answers.len() < filters.len() {
-                return Err(Violation::ReasonCodeCount);
-            }
             self.answered(id, &filters, &answers, suback);
-        }
-        if reasons.next().is_some() {
-            return Err(Violation::ReasonCodeCount);
         }
         self.subscribe_what_changed(now);
         Ok(())
