@@ -103,6 +103,7 @@ tests! {
             ..Credentials::default()
         });
         server.nothing();
+        server.break_connection();
         assert_eq!(server.session.wanted(), Wanted::End);
     }
 
