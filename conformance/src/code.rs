@@ -177,7 +177,10 @@ fn name(line: &str) -> Option<&str> {
     let mut words = line
         .trim_start()
         .split([' ', '(', '<', ':', '{', ';'])
-        .skip_while(|word| matches!(*word, "pub" | "crate)" | "super)" | "const" | "async"));
+        .skip_while(|word| {
+            let is_visibility = matches!(*word, "pub" | "in" | "crate" | "") || word.ends_with(')');
+            is_visibility || matches!(*word, "const" | "async")
+        });
     matches!(words.next()?, "fn" | "struct" | "enum" | "trait")
         .then(|| words.next())
         .flatten()
@@ -210,6 +213,14 @@ mod tests {
                 tag(Version::V5, "1.2.3-6", "first"),
             ]
         );
+    }
+
+    #[test]
+    fn whoever_may_see_it_an_item_has_its_name() {
+        for before in ["", "pub ", "pub(crate) ", "pub(in crate::one::two) ", "pub(super) async "] {
+            let text = format!("// [MQTT-1.2.3-4]\n{before}fn named(word: u8) {{}}\n");
+            assert_eq!(tags(&text), [tag(Version::V5, "1.2.3-4", "named")], "{before}");
+        }
     }
 
     #[test]

@@ -151,6 +151,7 @@ impl Session {
             Phase::Waiting { .. } => Wanted::Nothing,
             Phase::Opening => Wanted::Open(self.redirect.clone()),
             Phase::Connecting(_) | Phase::Connected(_) => Wanted::Connection,
+            // [MQTT-3.14.4-2] [MQTT-4.13.2-1]
             Phase::Closing(_) => Wanted::Close,
             Phase::Ended(_) => Wanted::End,
         }
@@ -174,6 +175,7 @@ impl Session {
     }
 
     /// What became of the changes taken last. A failure ends the client: nothing more may be promised.
+    /// `[MQTT-4.8.0-2] of 3.1.1`
     pub fn handle_committed(&mut self, now: Instant, result: Result<(), OutboxError>) {
         match result {
             Ok(()) => {

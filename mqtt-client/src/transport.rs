@@ -74,6 +74,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Connection for T {}
 /// # Panics
 ///
 /// Outside a tokio runtime with IO and time.
+// [MQTT-4.2-1] [MQTT-7.1.2-1] of 3.1.1
 pub async fn open(
     address: &Address,
     options: &TransportOptions,

@@ -23,7 +23,7 @@ enum Step {
 }
 
 impl Session {
-    /// PUBACK: a QoS 1 message is complete. `[MQTT-4.3.2-3]`
+    /// PUBACK: a QoS 1 message is complete. `[MQTT-4.3.2-3]` `[MQTT-4.4.0-2]`
     pub(super) fn handle_puback(&mut self, ack: &Ack) -> Result<(), Violation> {
         let Some(in_flight) = self.outgoing.find(ack.packet_id) else {
             // One that was given up on, perhaps.
@@ -54,7 +54,7 @@ impl Session {
             State::Sent(message) if message.qos != QoS::ExactlyOnce => {
                 return Err(Violation::UnexpectedAcknowledgement);
             }
-            // A refusal ends it: no PUBREL follows. [MQTT-4.3.3-4]
+            // A refusal ends it: no PUBREL follows. [MQTT-4.3.3-4] [MQTT-4.4.0-2]
             State::Sent(_) if ack.reason.is_failure() => {
                 (in_flight.sequence, Step::Complete(answer(ack)))
             }

@@ -42,7 +42,7 @@ pub(super) enum Written {
 }
 
 impl AliasesSent {
-    /// At most so many, from 1 on. `[MQTT-3.2.2-17]`
+    /// At most so many, from 1 on. `[MQTT-3.2.2-17]` `[MQTT-3.2.2-18]`
     pub(super) fn new(maximum: u16) -> Self {
         Self {
             aliases: HashMap::new(),
@@ -127,7 +127,7 @@ impl AliasesReceived {
 
     /// The topic of a PUBLISH, whether it says it or means one said before.
     ///
-    /// `[MQTT-3.3.2-8]` `[MQTT-3.3.2-10]` `[MQTT-3.3.2-11]`
+    /// `[MQTT-3.1.2-26]` `[MQTT-3.1.2-27]` `[MQTT-3.3.2-8]` `[MQTT-3.3.2-10]` `[MQTT-3.3.2-11]`
     pub(super) fn resolve(&mut self, publish: &Publish) -> Result<TopicName, Violation> {
         let alias = publish.properties.topic_alias();
         let Some(alias) = alias else {

@@ -74,6 +74,7 @@ impl Session {
         }
     }
 
+    /// `[MQTT-4.12.1-2]`
     fn fail_authentication(
         &mut self,
         now: Instant,
@@ -115,8 +116,9 @@ impl Session {
         Ok(())
     }
 
-    /// Nothing without a method, and nothing that the server does not take. `[MQTT-4.12.0-3]`
-    /// `[MQTT-4.12.0-5]` `[MQTT-4.12.0-7]` `[MQTT-3.2.2-15]`
+    /// Nothing without a method, and nothing that the server does not take: neither has it a reason string.
+    /// `[MQTT-3.2.2-15]` `[MQTT-3.15.2-2]` `[MQTT-3.15.2-3]` `[MQTT-4.12.0-3]` `[MQTT-4.12.0-5]`
+    /// `[MQTT-4.12.0-7]`
     fn send_auth(&mut self, reason: ReasonCode, data: Option<&[u8]>) -> Result<(), Error> {
         let (method, bytes_max) = match &self.phase {
             Phase::Connecting(connecting) => (&connecting.method, usize::MAX),
@@ -187,6 +189,7 @@ impl Session {
             .properties
             .authentication_data()
             .map(Bytes::copy_from_slice);
+        // [MQTT-4.12.0-2]
         let is_challenge = auth.reason == ReasonCode::ContinueAuthentication;
         let step = match (is_challenge, is_again) {
             (true, _) => AuthenticationStep::Challenge(data.unwrap_or_default()),

@@ -15,7 +15,7 @@ use crate::outbox::OutboxChange;
 use crate::{Error, Instant, Violation};
 
 impl Session {
-    /// CONNACK. `[MQTT-3.2.2-2]` `[MQTT-3.2.2-3]`
+    /// CONNACK: one on each connection. `[MQTT-3.2.0-2]`
     pub(super) fn handle_connack(
         &mut self,
         now: Instant,
@@ -28,6 +28,7 @@ impl Session {
             self.handle_refusal(now, &connack);
             return Ok(());
         }
+        // [MQTT-3.2.2-2] [MQTT-3.2.2-4]
         if connack.session_present && connecting.clean_start == CleanStart::New {
             return Err(Violation::SessionPresent);
         }
@@ -42,7 +43,8 @@ impl Session {
         self.enter(now, &connack)
     }
 
-    /// The connection is made: everything is read anew from the CONNACK.
+    /// The connection is made: everything is read anew from the CONNACK. An identifier that the server has
+    /// assigned is ours from now on. `[MQTT-3.1.3-2]` `[MQTT-3.2.2-16]`
     pub(super) fn enter(&mut self, now: Instant, connack: &ConnAck) -> Result<(), Violation> {
         let Phase::Connecting(connecting) = &self.phase else {
             return Err(Violation::UnexpectedPacket);
@@ -67,6 +69,7 @@ impl Session {
         Ok(())
     }
 
+    /// `[MQTT-4.9.0-1]` `[MQTT-3.3.2-9]`
     fn link(&self, now: Instant, agreed: Arc<Connected>, method: Option<Arc<str>>) -> Link {
         let under_way_max = agreed
             .receive_maximum
@@ -90,7 +93,7 @@ impl Session {
         }
     }
 
-    /// What holds for this connection. `[MQTT-3.2.2-21]`
+    /// What holds for this connection. `[MQTT-3.1.2-21]` `[MQTT-3.2.2-21]`
     fn agreed(&self, connack: &ConnAck) -> Connected {
         let properties = &connack.properties;
         let available = |property: Option<bool>| {
@@ -164,6 +167,7 @@ impl Session {
     }
 
     /// The server begins a new session: what we knew of the old one is gone. `[MQTT-3.2.2-5]`
+    /// `[MQTT-3.1.2-4]`
     fn begin(&mut self, now: Instant, is_first: bool) {
         self.unanswered = Unanswered::No;
         if !is_first {

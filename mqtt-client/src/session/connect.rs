@@ -112,7 +112,8 @@ impl Session {
         }
     }
 
-    /// A session begins anew with the first connection, unless it is to outlive us.
+    /// A session begins anew with the first connection, unless it is to outlive us. `[MQTT-3.1.2-4]`
+    /// `[MQTT-3.1.2-6] of 3.1.1`
     fn clean_start(&self) -> CleanStart {
         let is_first = self.counters.connections == 0;
         let stays = self.session_stays();

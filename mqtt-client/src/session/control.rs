@@ -33,6 +33,8 @@ pub(super) enum ControlPacket {
 }
 
 impl ControlPacket {
+    /// Acknowledgements have no properties. `[MQTT-3.4.2-2]` `[MQTT-3.4.2-3]` `[MQTT-3.5.2-2]` `[MQTT-3.5.2-3]`
+    /// `[MQTT-3.6.2-2]` `[MQTT-3.6.2-3]` `[MQTT-3.7.2-2]` `[MQTT-3.7.2-3]`
     pub(super) fn encode(
         &self,
         version: mqtt_codec::Version,

@@ -164,6 +164,7 @@ impl Incoming {
         self.hold(packet_id, message, readers, fingerprint)
     }
 
+    /// One that nobody wants is acknowledged, too. `[MQTT-4.5.0-2]`
     fn hold(
         &mut self,
         packet_id: PacketId,
@@ -197,7 +198,7 @@ impl Incoming {
         Arrival::New(delivery)
     }
 
-    /// A reader is done with a message.
+    /// A reader is done with a message, expired or not. `[MQTT-4.3.3-13]`
     pub(super) fn done(&mut self, reader: SubscriptionId, delivery: DeliveryId, why: ReasonCode) {
         let Some(held) = self.by_delivery(delivery) else {
             return;
@@ -279,7 +280,8 @@ impl Incoming {
         claimed
     }
 
-    /// The next acknowledgement that is due, in order.
+    /// The next acknowledgement that is due, in order. With a PUBACK, or a PUBREC that refuses, the packet
+    /// identifier is free for another message. `[MQTT-4.3.2-5]` `[MQTT-4.3.3-9]`
     pub(super) fn next_due(&mut self) -> Option<Due> {
         let (packet_id, reason, qos) = self.front_done()?;
         match qos {
@@ -316,7 +318,7 @@ impl Incoming {
             })
     }
 
-    /// PUBREL: a recorded identifier is free again. True if there was one.
+    /// PUBREL: a recorded identifier is free again. True if there was one. `[MQTT-4.3.3-12]`
     pub(super) fn release(&mut self, packet_id: PacketId) -> bool {
         let Some(held) = self.held.get(&packet_id) else {
             return false;

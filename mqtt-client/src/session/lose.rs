@@ -37,7 +37,7 @@ impl Session {
         }
     }
 
-    /// The server refuses the CONNECT.
+    /// The server refuses the CONNECT. `[MQTT-4.13.2-1]`
     pub(super) fn handle_refusal(&mut self, now: Instant, connack: &ConnAck) {
         let refusal = Refusal::new(connack.reason, &connack.properties);
         if connack.reason == ReasonCode::UnsupportedProtocolVersion && self.protocol.refused() {
@@ -53,7 +53,7 @@ impl Session {
         self.refused(now, refusal, ConnectionError::Refused, is_final);
     }
 
-    /// DISCONNECT from the server.
+    /// DISCONNECT from the server. `[MQTT-4.13.2-1]`
     pub(super) fn handle_disconnect(
         &mut self,
         now: Instant,
@@ -127,7 +127,8 @@ impl Session {
         self.phase = Phase::Waiting { until: next };
     }
 
-    /// What belongs to the connection goes with it.
+    /// What belongs to the connection goes with it. The session stays: its messages, what it has received, its
+    /// subscriptions. `[MQTT-3.1.2-23]` `[MQTT-4.1.0-1]` `[MQTT-3.1.2-4] of 3.1.1` `[MQTT-4.1.0-2] of 3.1.1`
     fn forget_link(&mut self) {
         self.control.clear();
         self.incoming.disconnected();

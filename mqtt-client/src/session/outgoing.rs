@@ -84,6 +84,8 @@ pub(super) struct InFlight {
 /// Sent --PUBACK, PUBREC with a failure--> Done
 /// Sent --PUBREC--> Released --PUBCOMP--> Done
 /// ```
+///
+/// `[MQTT-4.3.3-3]` `[MQTT-4.3.3-5]` `[MQTT-2.3.1-3] of 3.1.1`
 #[derive(Debug)]
 pub(super) enum State {
     /// The PUBLISH was sent.

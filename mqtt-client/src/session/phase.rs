@@ -18,7 +18,7 @@ pub(super) enum Phase {
     Connecting(Box<Connecting>),
     /// The CONNACK has come.
     Connected(Box<Link>),
-    /// A DISCONNECT is on its way out; nothing else is done with this connection.
+    /// A DISCONNECT is on its way out; nothing else is done with this connection. `[MQTT-3.14.4-1]`
     Closing(After),
     /// For good.
     Ended(Ended),

@@ -94,6 +94,7 @@ fn prepare(now: Instant, mut message: Message) -> Result<(Message, Option<Instan
         return Ok((message, None));
     }
     let lifetime = message.expiry();
+    // [MQTT-3.3.4-6]
     let is_ours = |property: &Property<'_>| {
         matches!(
             property,

@@ -82,6 +82,7 @@ impl Session {
     }
 
     fn next_packet(&mut self, bytes: &mut BytesMut) -> Result<Option<Packet>, DecodeError> {
+        // [MQTT-3.1.2-24]
         let length = match cut(bytes, self.options.packet_bytes_max)? {
             Cut::Whole(frame) => frame.bytes.len(),
             Cut::Incomplete(_) => return Ok(None),
@@ -114,7 +115,7 @@ impl Session {
                 Ping::SentAt(_) | Ping::None => Ping::None,
             };
         } else if !matches!(packet, Packet::ConnAck(_) | Packet::Auth(_)) {
-            // [MQTT-3.2.0-1]
+            // [MQTT-3.2.0-1] [MQTT-3.14.0-1]
             return Err(Violation::UnexpectedPacket);
         }
         match packet {
@@ -146,6 +147,7 @@ impl Session {
         }
     }
 
+    /// `[MQTT-3.3.4-1]`
     fn handle_publish(&mut self, now: Instant, publish: &Publish) -> Result<(), Violation> {
         self.counters.messages_received += 1;
         let Phase::Connected(link) = &mut self.phase else {
@@ -254,7 +256,8 @@ impl Session {
         self.acknowledge_in_turn(now);
     }
 
-    /// Sends the acknowledgements whose turn it is. `[MQTT-4.6.0-2]` `[MQTT-4.6.0-3]`
+    /// Sends the acknowledgements whose turn it is. `[MQTT-4.6.0-2]` `[MQTT-4.6.0-3]` `[MQTT-4.3.2-4]`
+    /// `[MQTT-4.3.3-8]`
     pub(super) fn acknowledge_in_turn(&mut self, _: Instant) {
         if !matches!(self.phase, Phase::Connected(_)) {
             return;

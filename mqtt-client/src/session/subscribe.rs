@@ -223,6 +223,7 @@ impl Session {
         }
     }
 
+    /// `[MQTT-3.10.3-1]` `[MQTT-3.10.3-2]`
     fn send_unsubscribe(&mut self, leaving: Leaving) {
         let id = leaving.id;
         let Ok(filters) = TopicFilters::new(leaving.filters.iter().map(TopicFilter::as_view))
@@ -269,7 +270,7 @@ impl Session {
         free.unwrap_or_else(|| self.outgoing.far_packet_id(0))
     }
 
-    /// SUBACK. `[MQTT-3.8.4-6]`
+    /// SUBACK. `[MQTT-2.2.1-6]` `[MQTT-3.8.4-6]`
     pub(super) fn handle_suback(&mut self, now: Instant, suback: &SubAck) -> Result<(), Violation> {
         let Some(Pending::Subscribe(asked)) = self.subscriptions.answered(suback.packet_id) else {
             return Err(Violation::UnexpectedAcknowledgement);
@@ -331,7 +332,7 @@ impl Session {
         self.events.push_back(Event::Subscribed { id, result });
     }
 
-    /// UNSUBACK.
+    /// UNSUBACK. `[MQTT-2.2.1-6]` `[MQTT-3.11.3-2]`
     pub(super) fn handle_unsuback(
         &mut self,
         now: Instant,
@@ -356,6 +357,7 @@ impl Session {
     }
 }
 
+/// Topic filters are UTF-8 by their type. `[MQTT-3.8.3-1]` `[MQTT-3.8.3-2]` `[MQTT-3.8.3-4]`
 fn payload(filters: &[(TopicFilter, SubscriptionOptions)]) -> Result<Payload, Error> {
     let subscriptions = filters.iter().map(|(filter, options)| Subscription {
         filter: filter.as_view(),

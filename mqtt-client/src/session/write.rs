@@ -38,6 +38,7 @@ impl Session {
     pub fn write(&mut self, now: Instant, out: &mut Vec<u8>) {
         let start = out.len();
         self.write_control(out);
+        // [MQTT-3.1.2-30]
         if matches!(self.phase, Phase::Connected(_)) {
             self.write_again(now, out);
             self.write_waiting(now, out);
@@ -78,7 +79,8 @@ impl Session {
         }
     }
 
-    /// What was sent on an earlier connection of this session, in its order and before anything new.
+    /// What was sent on an earlier connection of this session, in its order and before anything new. It does
+    /// not expire any longer. `[MQTT-4.3.3-7]`
     fn write_again(&mut self, now: Instant, out: &mut Vec<u8>) {
         while out.len() < WRITE_BYTES {
             let Some(sequence) = self.outgoing.next_again() else {
@@ -181,7 +183,7 @@ impl Session {
     }
 
     /// True if the server takes another QoS 1 or 2 message. Only PUBLISH packets wait for that.
-    /// `[MQTT-3.3.4-7]` `[MQTT-3.3.4-8]`
+    /// `[MQTT-3.3.4-7]` `[MQTT-3.3.4-8]` `[MQTT-4.9.0-2]` `[MQTT-4.9.0-3]`
     fn may_send(&mut self) -> bool {
         let Phase::Connected(link) = &self.phase else {
             return false;
@@ -191,7 +193,7 @@ impl Session {
     }
 
     /// The same for a message that is sent for the first time: its packet identifier must not be in use.
-    /// `[MQTT-2.2.1-3]`
+    /// `[MQTT-2.2.1-3]` `[MQTT-4.3.2-1]` `[MQTT-4.3.3-1]`
     fn may_send_new(&mut self, sequence: u64) -> bool {
         self.outgoing.span_to(sequence) < SPAN_MAX
             && !self.subscriptions.is_in_use(packet_id(sequence))
@@ -208,7 +210,8 @@ fn with_id(qos: QoS, sequence: u64) -> PublishQoS {
 }
 
 impl Outbound<'_> {
-    /// `[MQTT-3.3.1-1]` `[MQTT-3.3.1-2]` `[MQTT-3.3.2-6]`
+    /// `[MQTT-3.3.1-1]` `[MQTT-3.3.1-2]` `[MQTT-3.3.1-3]` `[MQTT-3.3.2-6]` `[MQTT-4.3.1-1]` `[MQTT-4.3.2-2]`
+    /// `[MQTT-4.3.3-2]`
     fn encode(&self, now: Instant, link: &mut Link, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let version = link.agreed.version;
         let written = if version == Version::V5 {

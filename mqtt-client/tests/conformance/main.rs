@@ -34,6 +34,7 @@ mod session;
 mod subscribe;
 mod topic;
 mod topic_alias;
+mod transport;
 mod unsubscribe;
 
 use std::collections::BTreeSet;
@@ -63,6 +64,7 @@ fn all() -> Vec<&'static Registered> {
         order::TESTS,
         topic::TESTS,
         error::TESTS,
+        transport::TESTS,
     ]
     .into_iter()
     .flatten()

@@ -88,7 +88,7 @@ impl Outgoing {
     /// The server goes on with the session: what it has not acknowledged is sent again, in order.
     /// Returns the packet identifiers that are to be released again, in the order of their PUBRECs.
     ///
-    /// `[MQTT-4.4.0-1]` `[MQTT-4.6.0-1]`
+    /// `[MQTT-4.3.3-6]` `[MQTT-4.4.0-1]` `[MQTT-4.6.0-1]`
     pub(in crate::session) fn resume(&mut self) -> Vec<PacketId> {
         let is_sent = |in_flight: &&InFlight| matches!(in_flight.state, State::Sent(_));
         let sent = self.in_flight.iter().filter(is_sent);
