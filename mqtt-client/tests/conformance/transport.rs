@@ -20,26 +20,26 @@ tests! {
     /// Packets of all sizes pass over TCP, in order and whole, in the version's own words and nothing else.
     [v5 "4.2-1", v311 "7.1.2-1" "7.0.0-2"]
     fn tcp(t) {
-        let mut place = Place::new();
+        let place = Place::new();
         let client = place.client(t, "mqtt");
-        let mut peer = place.accept(t, Over::Tcp);
-        converse(&place, &client, &mut peer);
+        let peer = place.accept(t, Over::Tcp);
+        converse(&place, &client, peer);
     }
 
     /// The same over a WebSocket: the client offers the subprotocol mqtt, and sends its packets in binary
     /// frames.
     [v5 "4.2-1" "6.0.0-1" "6.0.0-3", v311 "7.1.2-1" "6.0.0-1" "6.0.0-3"]
     fn websocket(t) {
-        let mut place = Place::new();
+        let place = Place::new();
         let client = place.client(t, "ws");
-        let mut peer = place.accept(t, Over::WebSocket("mqtt"));
-        converse(&place, &client, &mut peer);
+        let peer = place.accept(t, Over::WebSocket("mqtt"));
+        converse(&place, &client, peer);
     }
 
     /// A frame that is not binary ends the connection.
     [v5 "6.0.0-1", v311 "6.0.0-1"]
     fn text_frame(t) {
-        let mut place = Place::new();
+        let place = Place::new();
         let client = place.client(t, "ws");
         let mut peer = place.accept(t, Over::WebSocket("mqtt"));
         peer.admit();
@@ -57,7 +57,7 @@ tests! {
     /// Packets begin and end where they like in the frames.
     [v5 "6.0.0-2", v311 "6.0.0-2"]
     fn frames_are_not_packets(t) {
-        let mut place = Place::new();
+        let place = Place::new();
         let client = place.client(t, "ws");
         let mut peer = place.accept(t, Over::WebSocket("mqtt"));
         peer.expect("10 <..>");
@@ -79,9 +79,9 @@ tests! {
     [v5 "6.0.0-4", v311 "6.0.0-4"]
     fn another_subprotocol(t) {
         for chosen in ["mqttv3.1", ""] {
-            let mut place = Place::new();
+            let place = Place::new();
             let _client = place.client(t, "ws");
-            let mut peer = place.accept(t, Over::WebSocket(chosen));
+            let peer = place.accept(t, Over::WebSocket(chosen));
             peer.closed();
         }
     }
@@ -95,7 +95,7 @@ tests! {
                 "ws" => Over::WebSocket("mqtt"),
                 _ => Over::Tcp,
             };
-            let mut place = Place::new();
+            let place = Place::new();
             let client = place.client(t, scheme);
             let mut peer = place.accept(t, over());
             peer.admit();
@@ -120,9 +120,9 @@ tests! {
 }
 
 /// All kinds of packets, both ways.
-fn converse(place: &Place, client: &Client, peer: &mut Peer) {
+fn converse(place: &Place, client: &Client, mut peer: Peer) {
     peer.admit();
-    let mut subscription = place.subscribe(client, peer);
+    let mut subscription = place.subscribe(client, &mut peer);
     for length in [0, 1, 127, 128, 20_000, 300_000] {
         let payload = "x".repeat(length);
         let publishing = {
@@ -175,7 +175,7 @@ impl Place {
     }
 
     /// A client that is about to connect.
-    fn client(&mut self, t: &Test, scheme: &str) -> Client {
+    fn client(&self, t: &Test, scheme: &str) -> Client {
         let port = self.listener.local_addr().unwrap().port();
         let _context = self.runtime.enter();
         Client::builder(&format!("{scheme}://127.0.0.1:{port}"))
@@ -188,7 +188,7 @@ impl Place {
     }
 
     /// The client's next connection, on which it has said nothing of MQTT.
-    fn accept(&mut self, t: &Test, over: Over) -> Peer {
+    fn accept(&self, t: &Test, over: Over) -> Peer {
         let (stream, _) = self.listener.accept().unwrap();
         stream.set_read_timeout(Some(SOON)).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -292,9 +292,9 @@ impl Peer {
         self.send(&format!("90 <{id:04x} {{}} 01>"));
     }
 
-    /// The client closes the connection, and has sent nothing more.
+    /// The client closes the connection, and has sent nothing more. So does the server then.
     #[track_caller]
-    fn closed(&mut self) {
+    fn closed(mut self) {
         while self.receive() {}
         assert!(
             self.received.is_empty(),
@@ -354,7 +354,8 @@ impl Peer {
             let unmask = |(at, byte): (usize, &u8)| byte ^ mask[at % 4];
             self.received.extend(masked.iter().enumerate().map(unmask));
         }
-        true
+        // Who answers a Close closes the connection, and the client waits for it.
+        opcode != 8
     }
 
     fn exactly(&mut self, length: usize) -> Option<Vec<u8>> {
