@@ -174,13 +174,15 @@ fn item<'a>(lines: &[&'a str], at: usize) -> &'a str {
 
 /// The name of the item that begins in this line.
 fn name(line: &str) -> Option<&str> {
+    let line = line.trim_start();
+    let restricted = line.strip_prefix("pub(");
+    let line = restricted.map_or(Some(line), |rest| {
+        rest.split_once(')').map(|(_, item)| item)
+    })?;
     let mut words = line
         .trim_start()
         .split([' ', '(', '<', ':', '{', ';'])
-        .skip_while(|word| {
-            let is_visibility = matches!(*word, "pub" | "in" | "crate" | "") || word.ends_with(')');
-            is_visibility || matches!(*word, "const" | "async")
-        });
+        .skip_while(|word| matches!(*word, "pub" | "const" | "async"));
     matches!(words.next()?, "fn" | "struct" | "enum" | "trait")
         .then(|| words.next())
         .flatten()
@@ -217,9 +219,19 @@ mod tests {
 
     #[test]
     fn whoever_may_see_it_an_item_has_its_name() {
-        for before in ["", "pub ", "pub(crate) ", "pub(in crate::one::two) ", "pub(super) async "] {
+        for before in [
+            "",
+            "pub ",
+            "pub(crate) ",
+            "pub(in crate::one::two) ",
+            "pub(super) async ",
+        ] {
             let text = format!("// [MQTT-1.2.3-4]\n{before}fn named(word: u8) {{}}\n");
-            assert_eq!(tags(&text), [tag(Version::V5, "1.2.3-4", "named")], "{before}");
+            assert_eq!(
+                tags(&text),
+                [tag(Version::V5, "1.2.3-4", "named")],
+                "{before}"
+            );
         }
     }
 
