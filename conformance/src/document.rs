@@ -32,7 +32,9 @@ its code or its test on a side that it binds, when a test fails, or when the pag
 
 A test of the server sends raw bytes over TCP. `make conformance BROKER=host:port` asks any other broker the same questions. A
 test of the client is a server that sends raw bytes, and looks at each byte that the client sends. Where a statement binds one
-side alone, the other may have a test, too: of how it answers to a peer that breaks it. The words of the statements are those of the standards: Copyright OASIS Open 2014, 2019, all rights reserved; words in [square brackets] are ours.
+side alone, the other may have a test, too: of how it answers to a peer that breaks it.
+
+The words of the statements are those of the standards: Copyright OASIS Open 2014, 2019, all rights reserved; words in [square brackets] are ours.
 ";
 
 impl Document<'_> {

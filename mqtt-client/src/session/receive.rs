@@ -118,6 +118,9 @@ impl Session {
             // [MQTT-3.2.0-1] [MQTT-3.14.0-1]
             return Err(Violation::UnexpectedPacket);
         }
+        if self.wants_no_problems() && tells_problems(&packet) {
+            return Err(Violation::Content);
+        }
         match packet {
             Packet::ConnAck(connack) => self.handle_connack(now, connack),
             Packet::Publish(publish) => self.handle_publish(now, &publish),
@@ -145,6 +148,12 @@ impl Session {
             | Packet::Unsubscribe(_)
             | Packet::PingReq => Err(Violation::UnexpectedPacket),
         }
+    }
+
+    /// The user has asked the server to keep reasons and user properties of acknowledgements for itself.
+    fn wants_no_problems(&self) -> bool {
+        let properties = &self.options.connect_properties;
+        properties.request_problem_information() == Some(false)
     }
 
     /// `[MQTT-3.3.4-1]`
@@ -315,4 +324,26 @@ impl Session {
         };
         self.close(reason, After::Retry(error));
     }
+}
+
+/// Whether a packet has properties that it must not have if no problem information was requested.
+/// `[MQTT-3.1.2-29]`
+fn tells_problems(packet: &Packet) -> bool {
+    let properties = match packet {
+        Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubRel(ack) | Packet::PubComp(ack) => {
+            &ack.properties
+        }
+        Packet::SubAck(suback) => &suback.properties,
+        Packet::UnsubAck(unsuback) => &unsuback.properties,
+        Packet::Auth(auth) => &auth.properties,
+        Packet::ConnAck(_)
+        | Packet::Publish(_)
+        | Packet::Disconnect(_)
+        | Packet::PingResp
+        | Packet::Connect(_)
+        | Packet::Subscribe(_)
+        | Packet::Unsubscribe(_)
+        | Packet::PingReq => return false,
+    };
+    properties.reason_string().is_some() || properties.user_properties().next().is_some()
 }

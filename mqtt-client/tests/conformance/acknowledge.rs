@@ -1,8 +1,8 @@
 //! PUBACK, PUBREC, PUBREL, PUBCOMP: sections 3.4 to 3.7.
 
-use mqtt_client::ReasonCode;
+use mqtt_client::{Property, ReasonCode};
 
-use crate::server::Server;
+use crate::server::{Server, properties};
 use crate::test::{Test, tests};
 
 tests! {
@@ -94,7 +94,7 @@ tests! {
         server.send(r#"34 <"a" 0003 {} 'x'>"#);
         reject(&mut server, ReasonCode::QuotaExceeded);
         server.expect("50 <0003 97>");
-        server.send(r#"34 <"a" 0004 {1f "text"} 'x'>"#.replace(r#"1f "text""#, "").as_str());
+        server.send(r#"34 <"a" 0004 {} 'x'>"#);
         server.take();
         server.expect("50 <0004>");
         server.send(r#"62 <0004 00 {1f "text" 26 "k" "v"}>"#);
@@ -138,6 +138,42 @@ tests! {
             server.send(&format!("{first} <0000>"));
             server.closes(0x82);
         }
+    }
+
+    /// A client that has asked for no problem information gets reasons in a CONNACK and a DISCONNECT alone.
+    [v5 "3.1.2-29"]
+    fn no_problem_information(t) {
+        let connected = || {
+            let mut options = t.options();
+            options.connect_properties =
+                properties([Property::RequestProblemInformation(false)]);
+            let mut server = t.open(options);
+            let connect = server.accept("00", r#"1f "hello" 26 "k" "v""#);
+            assert_eq!(connect.number(0x17), Some(0));
+            server
+        };
+        for said in [r#"1f "why""#, r#"26 "k" "v""#] {
+            let mut server = connected();
+            server.publish("a", "x", 1);
+            let id = server.packet().id();
+            server.send(&format!("40 <{id:04x} 00 {{{said}}}>"));
+            server.closes(0x82);
+            let mut server = connected();
+            server.asks(&["a"], 1);
+            let id = server.packet().id();
+            server.send(&format!("90 <{id:04x} {{{said}}} 01>"));
+            server.closes(0x82);
+            let mut server = connected();
+            server.subscribe("a", 1);
+            server.send(&format!("62 <0001 00 {{{said}}}>"));
+            server.closes(0x82);
+        }
+        let mut server = connected();
+        server.subscribe("a", 1);
+        server.send(r#"30 <"a" {26 "k" "v"} 'x'>"#);
+        assert_eq!(server.payloads(), ["x"]);
+        server.send(r#"e0 <8b {1f "why"}>"#);
+        server.closes_silently();
     }
 
     /// What the server says of a message reaches the application: the reason of the PUBACK or PUBREC.
