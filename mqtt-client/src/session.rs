@@ -44,6 +44,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use fastrand::Rng;
+use mqtt_codec::PacketId;
 
 use self::connect::Unanswered;
 pub use self::connect::{Authentication, Credentials};
@@ -74,6 +75,16 @@ pub struct SubscriptionId(pub(crate) u32);
 /// A received message of QoS 1 or 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DeliveryId(pub(crate) u64);
+
+impl DeliveryId {
+    /// The packet identifier that the message came with.
+    #[must_use]
+    pub const fn packet_id(self) -> Option<PacketId> {
+        // It is in the lowest bits, below a number that makes this one unique.
+        let [low, high, ..] = self.0.to_le_bytes();
+        PacketId::new(u16::from_le_bytes([low, high]))
+    }
+}
 
 /// A client session: see the [module](self).
 #[derive(Debug)]

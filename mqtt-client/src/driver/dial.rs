@@ -160,6 +160,7 @@ impl fmt::Display for Failures {
 
 impl StdError for Failures {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.last().and_then(StdError::source)
+        let last = self.0.last()?;
+        Some(last)
     }
 }

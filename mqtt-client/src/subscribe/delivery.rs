@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use mqtt_codec::{PacketType, ReasonCode};
+use mqtt_codec::{PacketId, PacketType, ReasonCode};
 
 use self::sealed::{Acknowledged, Sealed, Taken};
 use super::queue::Received;
@@ -101,6 +101,12 @@ impl Delivery {
     #[must_use]
     pub const fn message(&self) -> &Message {
         &self.message
+    }
+
+    /// The packet identifier that the message came with; `None` at QoS 0. Of use only to show it.
+    #[must_use]
+    pub fn packet_id(&self) -> Option<PacketId> {
+        self.delivery.and_then(DeliveryId::packet_id)
     }
 
     /// Acknowledges the message. Never blocks.
