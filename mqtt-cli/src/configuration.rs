@@ -185,6 +185,14 @@ impl Configuration {
         }
     }
 
+    /// What the program is called by.
+    pub(crate) fn called(&self) -> String {
+        match self.dialect {
+            Dialect::Mosquitto => self.program.mosquitto_name().to_owned(),
+            Dialect::Native => format!("mqtt {}", self.program.name()),
+        }
+    }
+
     /// True if the option was there.
     pub(crate) fn has(&self, flag: Setting) -> bool {
         self.flags.contains(&flag)
@@ -240,10 +248,10 @@ impl Configuration {
     pub(crate) fn finish(mut self) -> Result<Self, Complaint> {
         self.check_will_and_tls()?;
         self.check_session()?;
-        if self.program == Program::Subscribe
-            && self.topics.is_empty()
-            && self.unsubscribe.is_empty()
-        {
+        // Natively it is enough to unsubscribe.
+        let has_filter = !self.topics.is_empty()
+            || (self.dialect == Dialect::Native && !self.unsubscribe.is_empty());
+        if self.program == Program::Subscribe && !has_filter {
             return Err(error("You must specify a topic to subscribe to."));
         }
         if let Some(share) = self.share.take() {

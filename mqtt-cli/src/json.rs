@@ -56,7 +56,7 @@ pub(crate) fn write_arrival(
             Err(_) => return false,
         },
     };
-    let mut time = Vec::with_capacity(31);
+    let mut time = Vec::with_capacity(32);
     strftime::write_iso8601_microseconds(arrival.time, &mut time);
     let mut members = vec![
         (b"tst".to_vec(), Json::Text(time)),

@@ -2,9 +2,12 @@
 
 mod command_line;
 mod configuration;
+mod connection;
+mod content;
 mod format;
 mod json;
 mod option;
+mod output;
 mod program;
 mod property;
 mod publish;
@@ -12,6 +15,7 @@ mod request;
 mod say;
 mod strftime;
 mod subscribe;
+mod trace;
 
 use std::process::ExitCode;
 

@@ -71,7 +71,7 @@ fn mosquitto_program(name: &OsStr) -> Option<Program> {
 fn run_mosquitto(program: Program, arguments: &[OsString]) -> ExitCode {
     let name = program.mosquitto_name();
     match command_line::read_mosquitto(program, arguments) {
-        Ok(configuration) => run_program(configuration),
+        Ok(configuration) => run_program(&configuration),
         // Help and version fail as Mosquitto's do.
         Err(Stop::Help) => {
             let command = clap::Command::new(name).disable_help_flag(true);
@@ -120,14 +120,14 @@ fn joined(arguments: &[OsString]) -> Vec<OsString> {
 fn run_native(program: Program, found: &Found) -> ExitCode {
     let name = format!("mqtt {}", program.name());
     match found.configuration(program) {
-        Ok(configuration) => run_program(configuration),
+        Ok(configuration) => run_program(&configuration),
         // Clap has taken both from the command line; in a file they are out of place.
         Err(Stop::Help | Stop::Version) => ExitCode::FAILURE,
         Err(Stop::Wrong(complaint)) => wrong_usage(&complaint, &name),
     }
 }
 
-fn run_program(configuration: Configuration) -> ExitCode {
+fn run_program(configuration: &Configuration) -> ExitCode {
     match configuration.program {
         Program::Publish => publish::run(configuration),
         Program::Subscribe => subscribe::run(configuration),
@@ -143,6 +143,10 @@ fn wrong_usage(complaint: &Complaint, name: &str) -> ExitCode {
 }
 
 /// The whole command line as clap knows it, for completions.
+#[cfg_attr(
+    not(test),
+    allow(dead_code, reason = "it is for what completes command lines")
+)]
 pub(crate) fn command() -> clap::Command {
     Mqtt::command()
 }

@@ -29,7 +29,6 @@ pub(crate) struct PacketProperties {
     pub(crate) connect: Properties,
     pub(crate) publish: Properties,
     pub(crate) subscribe: Properties,
-    pub(crate) unsubscribe: Properties,
     pub(crate) disconnect: Properties,
     pub(crate) will: Properties,
 }
@@ -158,27 +157,14 @@ impl Sections {
         self.add(&arguments)
     }
 
-    /// True if a property has been added to a PUBLISH or a CONNECT, or to any other packet.
-    pub(crate) fn is_empty(&self) -> bool {
-        [
-            &self.connect,
-            &self.publish,
-            &self.subscribe,
-            &self.unsubscribe,
-            &self.disconnect,
-            &self.will,
-        ]
-        .iter()
-        .all(|section| section.is_empty())
-    }
-
     /// Checks each section as a whole. An error is what Mosquitto says of it.
     pub(crate) fn check(&self) -> Result<PacketProperties, String> {
+        // The library has no properties in its UNSUBSCRIBE: these go no further.
+        checked("UNSUBSCRIBE", &self.unsubscribe, PropertyOwner::Unsubscribe)?;
         Ok(PacketProperties {
             connect: checked("CONNECT", &self.connect, PropertyOwner::Connect)?,
             publish: checked("PUBLISH", &self.publish, PropertyOwner::Publish)?,
             subscribe: checked("SUBSCRIBE", &self.subscribe, PropertyOwner::Subscribe)?,
-            unsubscribe: checked("UNSUBSCRIBE", &self.unsubscribe, PropertyOwner::Unsubscribe)?,
             disconnect: checked("DISCONNECT", &self.disconnect, PropertyOwner::Disconnect)?,
             will: checked("Will", &self.will, PropertyOwner::Will)?,
         })
@@ -308,7 +294,7 @@ mod tests {
             "publish payload-format-indicator 1 -D publish MESSAGE-EXPIRY-INTERVAL 50 -D PUBLISH content-type text \
              -D publish correlation-data corr -D publish user-property a b -D publish topic-alias 300 \
              -D subscribe subscription-identifier 70000 -D connect receive-maximum 7 -D will will-delay-interval 3 \
-             -D disconnect session-expiry-interval 5 -D unsubscribe user-property c d",
+             -D disconnect session-expiry-interval 5",
         )
         .unwrap();
         let publish = &properties.publish;
@@ -328,16 +314,6 @@ mod tests {
         assert_eq!(properties.connect.receive_maximum(), Some(7));
         assert_eq!(properties.will.will_delay_interval(), Some(3));
         assert_eq!(properties.disconnect.session_expiry_interval(), Some(5));
-        assert_eq!(
-            properties
-                .unsubscribe
-                .user_properties()
-                .next()
-                .unwrap()
-                .name
-                .as_str(),
-            "c"
-        );
     }
 
     /// Right: what `mosquitto_pub` 2.0.11 says after `Error: `.

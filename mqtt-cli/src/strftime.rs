@@ -37,13 +37,13 @@ pub(crate) fn write_iso8601(time: &Zoned, out: &mut Vec<u8>) {
     );
 }
 
-/// Writes `2016-08-10T09:47:38.786368+0100`.
+/// Writes `2016-08-10T09:47:38.786368Z+0100`, which is Mosquitto's alone.
 pub(crate) fn write_iso8601_microseconds(time: &Zoned, out: &mut Vec<u8>) {
     let microseconds = nanoseconds(time) / 1000;
     print(
         out,
         format_args!(
-            "{}.{microseconds:06}{}",
+            "{}.{microseconds:06}Z{}",
             time.strftime("%Y-%m-%dT%H:%M:%S"),
             time.strftime("%z")
         ),

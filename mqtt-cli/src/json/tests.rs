@@ -41,7 +41,7 @@ fn payload_of(payload: &[u8], how: Payload) -> Option<String> {
 fn a_line_is_that_of_mosquitto() {
     assert_eq!(
         written(b"hello", Payload::Quoted, Layout::Compact).unwrap(),
-        r#"{"tst":"2026-11-25T15:21:41.063013+0100","topic":"t/1","qos":0,"retain":0,"payloadlen":5,"payload":"hello"}"#
+        r#"{"tst":"2026-11-25T15:21:41.063013Z+0100","topic":"t/1","qos":0,"retain":0,"payloadlen":5,"payload":"hello"}"#
     );
 }
 
@@ -86,7 +86,7 @@ fn pretty_is_indented_as_by_mosquitto() {
     .unwrap();
     assert_eq!(
         line,
-        "{\n\t\"tst\":\t\"2026-11-25T15:21:41.063013+0100\",\n\t\"topic\":\t\"t/1\",\n\t\"qos\":\t0,\n\t\"retain\":\t0,\n\
+        "{\n\t\"tst\":\t\"2026-11-25T15:21:41.063013Z+0100\",\n\t\"topic\":\t\"t/1\",\n\t\"qos\":\t0,\n\t\"retain\":\t0,\n\
          \t\"payloadlen\":\t54,\n\t\"payload\":\t{\n\t\t\"a\":\t27,\n\t\t\"b\":\t[1, {\n\t\t\t\t\"q\":\t[]\n\t\t\t}, 2.5],\n\
          \t\t\"c\":\t{\n\t\t},\n\t\t\"d\":\t[],\n\t\t\"f\":\tnull\n\t}\n}"
     );
