@@ -8,6 +8,7 @@ mod format;
 mod json;
 mod option;
 mod output;
+mod passwd;
 mod program;
 mod property;
 mod publish;

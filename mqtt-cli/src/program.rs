@@ -14,7 +14,7 @@ use crate::command_line::{
 };
 use crate::configuration::{Complaint, Configuration};
 use crate::option::Program;
-use crate::{publish, request, say, subscribe};
+use crate::{passwd, publish, request, say, subscribe};
 
 /// The `mqtt` command.
 #[derive(Debug, Parser)]
@@ -37,6 +37,7 @@ enum Command {
     /// Publish a request, and print the response
     #[command(visible_alias = "request")]
     Rr(RequestArguments),
+    Passwd(passwd::Arguments),
 }
 
 impl Command {
@@ -45,6 +46,7 @@ impl Command {
             Self::Pub(PublishArguments(found)) => run_native(Program::Publish, &found),
             Self::Sub(SubscribeArguments(found)) => run_native(Program::Subscribe, &found),
             Self::Rr(RequestArguments(found)) => run_native(Program::Request, &found),
+            Self::Passwd(arguments) => passwd::run(&arguments),
         }
     }
 }
@@ -54,6 +56,9 @@ pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
     let (name, rest) = arguments
         .split_first()
         .map_or((OsStr::new("mqtt"), &[][..]), |(name, rest)| (name, rest));
+    if Path::new(name).file_stem() == Some(OsStr::new("mosquitto_passwd")) {
+        return passwd::run_as_mosquitto(rest);
+    }
     match mosquitto_program(name) {
         Some(program) => run_mosquitto(program, rest),
         None => run_mqtt(arguments),
