@@ -1,6 +1,7 @@
 //! `mqtt`: publish, subscribe and ask from the command line. Called by the name of one of Mosquitto's programs it is that program.
 
 mod command_line;
+mod completions;
 mod configuration;
 mod connection;
 mod content;

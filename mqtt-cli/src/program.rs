@@ -14,7 +14,7 @@ use crate::command_line::{
 };
 use crate::configuration::{Complaint, Configuration};
 use crate::option::Program;
-use crate::{passwd, publish, request, say, subscribe};
+use crate::{completions, passwd, publish, request, say, subscribe};
 
 /// The `mqtt` command.
 #[derive(Debug, Parser)]
@@ -38,6 +38,7 @@ enum Command {
     #[command(visible_alias = "request")]
     Rr(RequestArguments),
     Passwd(passwd::Arguments),
+    Completions(completions::Arguments),
 }
 
 impl Command {
@@ -47,6 +48,7 @@ impl Command {
             Self::Sub(SubscribeArguments(found)) => run_native(Program::Subscribe, &found),
             Self::Rr(RequestArguments(found)) => run_native(Program::Request, &found),
             Self::Passwd(arguments) => passwd::run(&arguments),
+            Self::Completions(arguments) => completions::run(&arguments),
         }
     }
 }
