@@ -353,6 +353,7 @@ arguments! {
     PublishArguments = Publish, "What follows `pub`.";
     SubscribeArguments = Subscribe, "What follows `sub`.";
     RequestArguments = Request, "What follows `rr`.";
+    RetainedArguments = Retained, "The options of `retained` that say which server, as whom, and which topics.";
 }
 
 #[cfg(test)]

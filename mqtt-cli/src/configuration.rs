@@ -158,7 +158,7 @@ impl Configuration {
             versions: match (dialect, program) {
                 (Dialect::Native, _) => Versions::Any,
                 (Dialect::Mosquitto, Program::Request) => Versions::Only(Version::V5),
-                (Dialect::Mosquitto, Program::Publish | Program::Subscribe) => {
+                (Dialect::Mosquitto, Program::Publish | Program::Subscribe | Program::Retained) => {
                     Versions::Only(Version::V3_1_1)
                 }
             },

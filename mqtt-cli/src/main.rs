@@ -14,6 +14,7 @@ mod program;
 mod property;
 mod publish;
 mod request;
+mod retained;
 mod say;
 mod strftime;
 mod subscribe;

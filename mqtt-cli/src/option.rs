@@ -8,6 +8,8 @@ pub(crate) enum Program {
     Publish,
     Subscribe,
     Request,
+    /// Has no options of its own here, only those about the connection; and no counterpart among Mosquitto's programs.
+    Retained,
 }
 
 impl Program {
@@ -17,6 +19,7 @@ impl Program {
             Self::Publish => "mosquitto_pub",
             Self::Subscribe => "mosquitto_sub",
             Self::Request => "mosquitto_rr",
+            Self::Retained => "mqtt retained",
         }
     }
 
@@ -26,6 +29,7 @@ impl Program {
             Self::Publish => "pub",
             Self::Subscribe => "sub",
             Self::Request => "rr",
+            Self::Retained => "retained",
         }
     }
 
@@ -34,6 +38,7 @@ impl Program {
             Self::Publish => 0b001,
             Self::Subscribe => 0b010,
             Self::Request => 0b100,
+            Self::Retained => 0,
         }
     }
 }
@@ -105,7 +110,41 @@ settings! {
 impl Row {
     /// True if `program` has the option.
     pub(crate) const fn is_of(&self, program: Program) -> bool {
-        self.programs & program.bit() != 0
+        match program {
+            Program::Publish | Program::Subscribe | Program::Request => {
+                self.programs & program.bit() != 0
+            }
+            Program::Retained => self.is_about_the_connection(),
+        }
+    }
+
+    const fn is_about_the_connection(&self) -> bool {
+        matches!(
+            self.setting,
+            Setting::Host
+                | Setting::Port
+                | Setting::Url
+                | Setting::UserName
+                | Setting::Password
+                | Setting::PasswordFile
+                | Setting::Unix
+                | Setting::WebSocket
+                | Setting::Proxy
+                | Setting::BindAddress
+                | Setting::ClientId
+                | Setting::ProtocolVersion
+                | Setting::KeepAlive
+                | Setting::OptionsFile
+                | Setting::Topic
+                | Setting::CaFile
+                | Setting::CaPath
+                | Setting::OsCertificates
+                | Setting::Certificate
+                | Setting::Key
+                | Setting::Insecure
+                | Setting::TlsVersion
+                | Setting::TlsAlpn
+        )
     }
 
     /// True if `argument` is the option, whole.

@@ -14,7 +14,7 @@ use crate::command_line::{
 };
 use crate::configuration::{Complaint, Configuration};
 use crate::option::Program;
-use crate::{completions, passwd, publish, request, say, subscribe};
+use crate::{completions, passwd, publish, request, retained, say, subscribe};
 
 /// The `mqtt` command.
 #[derive(Debug, Parser)]
@@ -37,6 +37,7 @@ enum Command {
     /// Publish a request, and print the response
     #[command(visible_alias = "request")]
     Rr(RequestArguments),
+    Retained(retained::Arguments),
     Passwd(passwd::Arguments),
     Completions(completions::Arguments),
 }
@@ -47,6 +48,7 @@ impl Command {
             Self::Pub(PublishArguments(found)) => run_native(Program::Publish, &found),
             Self::Sub(SubscribeArguments(found)) => run_native(Program::Subscribe, &found),
             Self::Rr(RequestArguments(found)) => run_native(Program::Request, &found),
+            Self::Retained(arguments) => retained::run(&arguments),
             Self::Passwd(arguments) => passwd::run(&arguments),
             Self::Completions(arguments) => completions::run(&arguments),
         }
@@ -139,6 +141,8 @@ fn run_program(configuration: &Configuration) -> ExitCode {
         Program::Publish => publish::run(configuration),
         Program::Subscribe => subscribe::run(configuration),
         Program::Request => request::run(configuration),
+        // It has read its arguments itself, and does not come here.
+        Program::Retained => ExitCode::FAILURE,
     }
 }
 

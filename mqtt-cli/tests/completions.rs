@@ -32,8 +32,18 @@ fn subcommands(of: &[&str]) -> Vec<String> {
 
 #[test]
 fn each_shell_gets_all_subcommands() {
-    let names = subcommands(&[]);
-    for known in ["pub", "sub", "rr", "passwd", "completions", "help"] {
+    let names = [subcommands(&[]), subcommands(&["retained"])].concat();
+    for known in [
+        "pub",
+        "sub",
+        "rr",
+        "passwd",
+        "completions",
+        "help",
+        "retained",
+        "ls",
+        "import",
+    ] {
         assert!(names.iter().any(|name| name == known), "{known}: {names:?}");
     }
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {

@@ -132,7 +132,7 @@ impl Configuration {
         }
         let hint = match self.program {
             Program::Publish | Program::Request => "a topic is -t TOPIC, a message -m TEXT",
-            Program::Subscribe => "a filter is -t FILTER",
+            Program::Subscribe | Program::Retained => "a filter is -t FILTER",
         };
         Err(error(format_args!(
             "'{}' is no URL; {hint}.",

@@ -307,7 +307,7 @@ impl Configuration {
                     )));
                 }
             },
-            Program::Subscribe => match TopicFilter::from_text(topic) {
+            Program::Subscribe | Program::Retained => match TopicFilter::from_text(topic) {
                 Ok(_) => {}
                 Err(_) => {
                     return Err(error(format_args!(
