@@ -1,5 +1,6 @@
 //! `mqtt`: publish, subscribe and ask from the command line. Called by the name of one of Mosquitto's programs it is that program.
 
+mod bench;
 mod command_line;
 mod completions;
 mod configuration;

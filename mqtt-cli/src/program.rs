@@ -14,7 +14,7 @@ use crate::command_line::{
 };
 use crate::configuration::{Complaint, Configuration};
 use crate::option::Program;
-use crate::{completions, passwd, publish, request, retained, say, subscribe};
+use crate::{bench, completions, passwd, publish, request, retained, say, subscribe};
 
 /// The `mqtt` command.
 #[derive(Debug, Parser)]
@@ -40,6 +40,8 @@ enum Command {
     Retained(retained::Arguments),
     Passwd(passwd::Arguments),
     Completions(completions::Arguments),
+    /// Measure a broker under load
+    Bench(Box<bench::Arguments>),
 }
 
 impl Command {
@@ -51,6 +53,7 @@ impl Command {
             Self::Retained(arguments) => retained::run(&arguments),
             Self::Passwd(arguments) => passwd::run(&arguments),
             Self::Completions(arguments) => completions::run(&arguments),
+            Self::Bench(arguments) => bench::run(*arguments),
         }
     }
 }
