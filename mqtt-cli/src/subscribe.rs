@@ -24,6 +24,9 @@ use crate::trace::Trace;
 /// How long acknowledgements, and the clearing of retained messages, may take at the end.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// Messages that are printed before anything else gets its turn.
+const TURN: u64 = 256;
+
 /// Runs the program.
 pub(crate) fn run(configuration: &Configuration) -> ExitCode {
     if configuration.has(Setting::NoRetained) && configuration.has(Setting::RetainedOnly) {
@@ -113,6 +116,14 @@ struct Subscriber<'a> {
     unwritten: Vec<Delivery>,
     printed: u32,
     states: StateWatch,
+    link: Link,
+}
+
+/// What was last told of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Link {
+    Up,
+    Lost,
 }
 
 impl<'a> Subscriber<'a> {
@@ -125,18 +136,26 @@ impl<'a> Subscriber<'a> {
             unwritten: Vec::new(),
             printed: 0,
             states: client.state(),
+            link: Link::Up,
         }
     }
 
     async fn run(&mut self) -> End {
         let mut messages = match self.subscribe().await {
-            Ok(messages) => messages,
+            Ok(Some(messages)) => messages,
+            Ok(None) if self.configuration.dialect == Dialect::Native => return End::Done,
+            // Mosquitto's subscriber does not ask what it waits for.
+            Ok(None) => return std::future::pending().await,
             Err(failure) => return End::Failed(failure),
         };
         if self.configuration.has(Setting::ExitAfterSubscribe) {
             return End::Done;
         }
-        loop {
+        for number in 1_u64.. {
+            if number.is_multiple_of(TURN) {
+                // Signals and the time of -W are seen even where messages never cease.
+                tokio::task::yield_now().await;
+            }
             let next = match messages.try_next() {
                 Some(message) => Some(message),
                 None => {
@@ -163,6 +182,7 @@ impl<'a> Subscriber<'a> {
                 };
             }
         }
+        End::Done
     }
 
     /// Waits for a message; `None` once there are no more. Tells of losses of the connection meanwhile.
@@ -177,11 +197,19 @@ impl<'a> Subscriber<'a> {
                     State::Ended(ended) => {
                         return Err(Failure::of(&Error::Ended(ended), self.configuration));
                     }
-                    State::Connecting { last_error: Some(error), next_in, .. } => self.tell(format_args!(
-                        "Connection lost: {error}. Trying again in {:.1} s.", next_in.as_secs_f64()
-                    )),
+                    State::Connecting { last_error: Some(error), next_in, .. } => {
+                        let what = match std::mem::replace(&mut self.link, Link::Lost) {
+                            Link::Up => "Connection lost",
+                            Link::Lost => "Not connected",
+                        };
+                        let seconds = next_in.as_secs_f64();
+                        self.tell(format_args!("{what}: {error}. Trying again in {seconds:.1} s."));
+                    }
                     State::Connecting { .. } => {}
-                    State::Connected(_) => self.tell(format_args!("Connected again.")),
+                    State::Connected(_) => {
+                        self.link = Link::Up;
+                        self.tell(format_args!("Connected again."));
+                    }
                 },
                 message = messages.next() => return Ok(message),
             }
@@ -196,7 +224,8 @@ impl<'a> Subscriber<'a> {
         }
     }
 
-    async fn subscribe(&self) -> Result<Subscription<Delivery>, Failure> {
+    /// Gives nothing if there is nothing left to subscribe to.
+    async fn subscribe(&self) -> Result<Option<Subscription<Delivery>>, Failure> {
         let failed = |error: &Error| Failure::of(error, self.configuration);
         let unwanted = &self.configuration.unsubscribe;
         for filter in unwanted {
@@ -209,6 +238,9 @@ impl<'a> Subscriber<'a> {
             .filter_map(|topic| TopicFilter::from_text(topic).ok())
             .filter(|filter| !unwanted.contains(filter))
             .collect();
+        if filters.is_empty() {
+            return Ok(None);
+        }
         let number = self.trace.next_number();
         self.trace.subscribe(number, &filters, self.options());
         let subscribe = self.prepared(self.client.subscribe(filters)).manual_ack();
@@ -216,7 +248,7 @@ impl<'a> Subscriber<'a> {
         let granted = messages.ready().await.map_err(|error| failed(&error))?;
         self.trace.subscribed(number, &granted);
         self.check(&messages, &granted)?;
-        Ok(messages)
+        Ok(Some(messages))
     }
 
     /// The server forgets a subscription, whoever has made it: it is made once more, and then unsubscribed.

@@ -68,7 +68,7 @@ impl Broker {
         };
         let configuration = format!(
             // Started by root it would become a user who may not read our files.
-            "user root\nper_listener_settings true\nlog_type all\nlog_dest stderr\n\
+            "user root\nper_listener_settings true\nlog_type all\nlog_dest stderr\nmax_queued_messages 0\n\
              listener {open} 127.0.0.1\nallow_anonymous true\n\
              listener 0 {unix}\nallow_anonymous true\n\
              listener {auth} 127.0.0.1\nallow_anonymous false\npassword_file {}\nacl_file {}\n\
@@ -163,6 +163,12 @@ impl Broker {
     /// How many subscriptions there have been to a filter with `text` in it.
     pub(crate) fn subscriptions(&self, text: &str) -> usize {
         self.log.count(|line| is_subscription(line, text))
+    }
+
+    /// Waits for a line with `text` in the log; false if there is none soon.
+    #[must_use]
+    pub(crate) fn log_has(&self, text: &str) -> bool {
+        self.log.wait(|line| line.contains(text), 1)
     }
 
     /// The line with all places filled in.

@@ -19,6 +19,7 @@
 mod broker;
 mod case;
 mod files;
+mod native;
 mod play;
 mod table;
 
