@@ -193,6 +193,26 @@ pub(crate) fn augment(program: Program, command: clap::Command) -> clap::Command
         .fold(command.arg(url), |command, row| command.arg(argument(row)))
 }
 
+/// What one of Mosquitto's programs has for a help: its own options alone, without the defaults and variables of ours.
+pub(crate) fn mosquitto_help(program: Program) -> clap::Command {
+    let command = clap::Command::new(program.mosquitto_name())
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .after_help("It is the mqtt command, called by this name.");
+    let own = option::rows(program).filter(|row| row.known_to == KnownTo::Both);
+    own.fold(command, |command, row| {
+        let help = row.help.split(" [").next().unwrap_or(row.help);
+        let argument = if row.setting == Setting::ProgramVersion {
+            Arg::new("version")
+                .long("version")
+                .action(ArgAction::SetTrue)
+        } else {
+            argument(row)
+        };
+        command.arg(argument.help(help))
+    })
+}
+
 fn argument(row: &'static Row) -> Arg {
     let argument = Arg::new(row.setting.id())
         .help(row.help)
@@ -205,7 +225,10 @@ fn argument(row: &'static Row) -> Arg {
     };
     match row.takes {
         _ if row.setting == Setting::ProgramVersion => argument.action(ArgAction::Version),
-        Takes::Nothing => argument.action(ArgAction::Count),
+        // Given twice it is as good as once.
+        Takes::Nothing => argument
+            .action(ArgAction::SetTrue)
+            .overrides_with(row.setting.id()),
         Takes::Value { name, .. } => value_argument(argument, name),
         Takes::Property => value_argument(argument, "PACKET NAME VALUE"),
     }
@@ -238,7 +261,7 @@ impl Found {
             }
             let indices = matches.indices_of(id).into_iter().flatten();
             match row.takes {
-                Takes::Nothing if matches.get_count(id) > 0 => {
+                Takes::Nothing if matches.get_flag(id) => {
                     found.extend(indices.map(|index| (index, row, OsString::new())));
                 }
                 Takes::Nothing => {}

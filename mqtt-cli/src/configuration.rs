@@ -164,7 +164,10 @@ impl Configuration {
             },
             session_expiry: None,
             keep_alive: 60,
-            maximum_in_flight: 20,
+            maximum_in_flight: match dialect {
+                Dialect::Mosquitto => 20,
+                Dialect::Native => 1000,
+            },
             will: WillOptions::default(),
             topics: Vec::new(),
             response_topic: None,

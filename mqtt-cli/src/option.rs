@@ -234,7 +234,7 @@ static ROWS: &[Row] = table! {
     Port 'p' "port" ("PORT", "-p argument given but no port specified.") ALL both CONNECTION "Port to connect to [default: 1883, with TLS 8883] [env: MQTT_PORT]";
     Url 'L' "url" ("URL", "-L argument given but no URL specified.") ALL both CONNECTION "Everything in one: mqtt(s)|ws(s)://[user[:password]@]host[:port]/topic [env: MQTT_URL]";
     UserName 'u' "username" ("NAME", "-u argument given but no username specified.") ALL both CONNECTION "User name [env: MQTT_USERNAME]";
-    Password 'P' "pw" ("PASSWORD", "-P argument given but no password specified.") ALL both CONNECTION "Password, for all to see in the list of processes: rather use --password-file, MQTT_PASSWORD, or be asked [env: MQTT_PASSWORD]";
+    Password 'P' "pw" ("PASSWORD", "-P argument given but no password specified.") ALL both CONNECTION "Password, which others see in the list of processes [safer: --password-file, or to be asked] [env: MQTT_PASSWORD]";
     PasswordFile - "password-file" ("FILE", "--password-file argument given but no file specified.") ALL ours CONNECTION "File whose first line is the password";
     Unix - "unix" ("PATH", "--unix argument given but no socket path specified.") ALL both CONNECTION "Connect to a Unix socket";
     WebSocket - "ws" flag ALL ours CONNECTION "Connect with WebSocket";
@@ -247,9 +247,9 @@ static ROWS: &[Row] = table! {
     ClientIdPrefix 'I' "id-prefix" ("PREFIX", "-I argument given but no id prefix specified.") ALL both SESSION "Client identifier is this and the process id";
     ProtocolVersion 'V' "protocol-version" ("VERSION", "--protocol-version argument given but no version specified.") ALL both SESSION "Version of MQTT: 5, 311 or 31, also as mqttv5 [default: 5, or 3.1.1 where the server has no 5]";
     Persistent 'c' "disable-clean-session" flag ALL both SESSION "Keep the session after the end; needs -i";
-    SessionExpiry 'x' - ("SECONDS", "-x argument given but no session expiry interval specified.") ALL both SESSION "Seconds that the session is kept after the end, -1 or ∞ for ever [default: 0, with -c for ever]";
+    SessionExpiry 'x' - ("SECONDS", "-x argument given but no session expiry interval specified.") ALL both SESSION "Seconds that the session is kept without a connection, -1 or ∞ for ever [default: with -c for ever]";
     KeepAlive 'k' "keepalive" ("SECONDS", "-k argument given but no keepalive specified.") ALL both SESSION "Seconds of silence before a PINGREQ [default: 60]";
-    MaximumInFlight 'M' - ("COUNT", "-M argument given but max_inflight not specified.") ALL both SESSION "QoS 1 and 2 messages on their way at once [default: 20]";
+    MaximumInFlight 'M' - ("COUNT", "-M argument given but max_inflight not specified.") ALL both SESSION "QoS 1 and 2 messages on their way at once [default: 1000]";
     Property 'D' "property" property ALL both SESSION "A property of MQTT 5.0: -D PACKET NAME VALUE, or -D PACKET user-property NAME VALUE";
     OptionsFile 'o' - ("FILE", "-o argument given but no options file specified.") ALL both SESSION "File with an option on each line";
 

@@ -86,9 +86,8 @@ fn run_mosquitto(program: Program, arguments: &[OsString]) -> ExitCode {
         Ok(configuration) => run_program(&configuration),
         // Help and version fail as Mosquitto's do.
         Err(Stop::Help) => {
-            let command = clap::Command::new(name).disable_help_flag(true);
             // Nothing is left to say it to if this fails.
-            let _ = command_line::augment(program, command).print_long_help();
+            let _ = command_line::mosquitto_help(program).print_help();
             ExitCode::FAILURE
         }
         Err(Stop::Version) => {
