@@ -8,6 +8,7 @@ mod value;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use mqtt_codec::{QoS, RetainHandling, TopicFilter, TopicName, Version};
@@ -51,6 +52,8 @@ pub(crate) struct Configuration {
     pub(crate) client_id: Option<ClientId>,
     pub(crate) user_name: Option<String>,
     pub(crate) password: Option<Vec<u8>>,
+    /// What somebody has typed when there was no password.
+    pub(crate) typed_password: OnceLock<Vec<u8>>,
     pub(crate) versions: Versions,
     session_expiry: Option<u32>,
     /// Seconds.
@@ -155,6 +158,7 @@ impl Configuration {
             client_id: None,
             user_name: None,
             password: None,
+            typed_password: OnceLock::new(),
             versions: match (dialect, program) {
                 (Dialect::Native, _) => Versions::Any,
                 (Dialect::Mosquitto, Program::Request) => Versions::Only(Version::V5),

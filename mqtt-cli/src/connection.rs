@@ -8,13 +8,13 @@ use std::net::{IpAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
 use bytes::Bytes;
-use mqtt_client::session::Credentials;
+use mqtt_client::session::{Credentials, Offline};
 use mqtt_client::transport::{Proxy, Tls, TlsError, TlsVersion, TransportOptions};
 use mqtt_client::{Address, Builder, Message, Properties, Property, QoS, TopicName, Version, Will};
 
 pub(crate) use self::failure::{Failure, reason_words};
 pub(crate) use self::run::{Interrupts, WillAtEnd, connect, disconnect, lost, run};
-use crate::configuration::{ClientId, Complaint, Configuration, Dialect, Versions, error};
+use crate::configuration::{ClientId, Complaint, Configuration, Content, Dialect, Versions, error};
 use crate::option::Setting;
 
 /// How many topic aliases are used towards the server, if it takes so many.
@@ -35,6 +35,10 @@ pub(crate) fn builder(configuration: &Configuration) -> Result<Builder, Complain
     }
     if let Some(will) = will(configuration) {
         builder = builder.will(will);
+    }
+    if configuration.content == Some(Content::Lines) {
+        // Where lines go on after a loss, none may be missing, whatever their QoS.
+        builder = builder.offline_qos0(Offline::Queue);
     }
     builder = session(configuration, builder);
     authenticated(configuration, builder)
@@ -240,15 +244,8 @@ fn others(properties: &Properties) -> Properties {
 }
 
 fn authenticated(configuration: &Configuration, builder: Builder) -> Result<Builder, Complaint> {
-    let password = match (
-        &configuration.password,
-        &configuration.user_name,
-        configuration.dialect,
-    ) {
-        (Some(password), ..) => Some(password.clone()),
-        (None, Some(user), Dialect::Native) => password::ask(user)?,
-        (None, _, _) => None,
-    };
+    let typed = configuration.typed_password.get();
+    let password = configuration.password.as_ref().or(typed).cloned();
     match (&configuration.user_name, password) {
         (None, None) => Ok(builder),
         // Before 5.0 a password belongs to a user.

@@ -7,7 +7,7 @@
 mod file;
 mod hash;
 mod mosquitto;
-mod prompt;
+pub(crate) mod prompt;
 mod replace;
 
 use std::ffi::{OsStr, OsString};

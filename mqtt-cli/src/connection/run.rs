@@ -6,7 +6,7 @@ use std::time::Duration;
 use mqtt_client::{Client, Error, Property, State, Version};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Failure, builder, version};
+use super::{Failure, builder, password, version};
 use crate::configuration::{Complaint, Configuration};
 use crate::trace::Trace;
 
@@ -17,6 +17,9 @@ pub(crate) fn run(
     configuration: &Configuration,
     program: impl Future<Output = Result<(), Failure>>,
 ) -> ExitCode {
+    if let Err(failure) = password::ask(configuration) {
+        return failure.say(configuration);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()

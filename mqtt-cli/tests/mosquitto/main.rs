@@ -22,6 +22,9 @@ mod files;
 mod native;
 mod play;
 mod table;
+#[allow(dead_code, reason = "others need more of it")]
+#[path = "../terminal/mod.rs"]
+mod terminal;
 
 use std::path::PathBuf;
 use std::sync::Mutex;

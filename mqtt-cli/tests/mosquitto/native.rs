@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::broker::{Broker, Kind, SOON};
 use crate::files::{self, Files};
+use crate::terminal::Terminal;
 
 /// A broker, and `mqtt` to go with it.
 struct World {
@@ -245,6 +246,46 @@ fn the_environment_says_where_and_who() {
 }
 
 #[test]
+fn a_password_is_asked_for_and_not_shown() {
+    let Some(world) = world() else { return };
+    let place = world.place("{auth}");
+    let ask = |password: &str| {
+        let mut command = mqtt(&["pub", "-t", "allowed/a", "-m", "x", "-u", "joe"]);
+        command.args(&place);
+        let mut terminal = Terminal::run(command);
+        terminal.expect_hidden("Password of joe: ");
+        terminal.type_line(password);
+        let (status, screen) = terminal.end();
+        assert!(!screen.contains("ecret"), "{screen}");
+        status.code()
+    };
+    assert_eq!(ask("secret"), Some(0));
+    assert_eq!(ask("not the secret"), Some(135));
+
+    let mut command = mqtt(&["sub", "-t", "allowed/a", "-u", "joe"]);
+    command.args(&place);
+    let terminal = Terminal::run(command);
+    terminal.expect_hidden("Password of joe: ");
+    interrupt(&terminal.child);
+    // That the terminal is not left silent is looked at there.
+    assert_eq!(terminal.end().0.code(), Some(130));
+}
+
+/// What is verbose is coloured for a person, and plain for a program, and for who says so.
+#[test]
+fn colour_is_for_terminals() {
+    let Some(world) = world() else { return };
+    world.publish(&["-t", "colour/a", "-m", "x", "-r"]);
+    let screen = |no_color: &str| {
+        let mut command = mqtt(&["sub", &world.url("colour/#"), "-v", "-C", "1"]);
+        command.env("NO_COLOR", no_color);
+        Terminal::run(command).end().1
+    };
+    assert_eq!(screen(""), "\u{1b}[36mcolour/a\u{1b}[0m x\r\n");
+    assert_eq!(screen("1"), "colour/a x\r\n");
+}
+
+#[test]
 fn a_refused_message_is_a_failure() {
     let Some(world) = world() else { return };
     let place = world.place("{auth}");
@@ -370,6 +411,11 @@ fn the_time_is_over_also_in_a_flood() {
     );
 }
 
+fn free_port() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port().to_string()
+}
+
 /// Starts a broker on a port of our choice.
 fn broker_at(port: &str) -> Child {
     let mut command = Command::new(files::program("mosquitto").unwrap());
@@ -397,12 +443,7 @@ fn a_subscriber_outlives_the_broker_and_a_publisher_does_not() {
     }
     let files = Files::new();
     let bin = files.called_like_mosquitto(env!("CARGO_BIN_EXE_mqtt").as_ref());
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
-        .to_string();
+    let port = free_port();
     let mut broker = broker_at(&port);
     let url = format!("mqtt://127.0.0.1:{port}/again");
     let mut ours = mqtt(&["sub", &url, "-C", "1"]).spawn().unwrap();
@@ -455,6 +496,45 @@ fn a_subscriber_outlives_the_broker_and_a_publisher_does_not() {
     }
     broker.kill().unwrap();
     broker.wait().unwrap();
+}
+
+/// Lines that are read while there is no connection arrive when there is one again, at each QoS.
+#[test]
+fn lines_wait_for_the_broker_to_come_back() {
+    if files::program("mosquitto").is_none() {
+        eprintln!("LEFT OUT: Mosquitto is not installed");
+        return;
+    }
+    for qos in ["0", "1", "2"] {
+        let port = free_port();
+        let mut broker = broker_at(&port);
+        let url = format!("mqtt://127.0.0.1:{port}/lines");
+        let mut sender = mqtt(&["pub", &url, "-l", "-r", "-q", qos]);
+        let mut sender = sender.stdin(Stdio::piped()).spawn().unwrap();
+        let mut input = sender.stdin.take().unwrap();
+        input.write_all(b"before\n").unwrap();
+        let last = || {
+            let output = end(mqtt(&["sub", &url, "-C", "1", "-W", "8"]).spawn().unwrap());
+            (output.status.code(), text(&output.stdout).to_owned())
+        };
+        assert_eq!(last(), (Some(0), "before\n".to_owned()));
+        broker.kill().unwrap();
+        broker.wait().unwrap();
+        std::thread::sleep(Duration::from_millis(200));
+        input.write_all(b"meanwhile\n").unwrap();
+        std::thread::sleep(Duration::from_millis(200));
+        let mut broker = broker_at(&port);
+        drop(input);
+        let output = end(sender);
+        assert_eq!(
+            (output.status.code(), text(&output.stderr)),
+            (Some(0), ""),
+            "QoS {qos}"
+        );
+        assert_eq!(last(), (Some(0), "meanwhile\n".to_owned()), "QoS {qos}");
+        broker.kill().unwrap();
+        broker.wait().unwrap();
+    }
 }
 
 /// The examples of the man page that Mosquitto's own 2.0.11 does not end with.
