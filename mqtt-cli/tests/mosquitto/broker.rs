@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::files::{Files, program};
+use crate::socks;
 
 /// How long anything that must happen may take.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
@@ -106,6 +107,7 @@ impl Broker {
             ("{strict}", at(strict)),
             ("{closed}", at(closed_port())),
             ("{unix}", unix),
+            ("{proxy}", format!("127.0.0.1:{}", socks::start())),
         ];
         Some(broker)
     }

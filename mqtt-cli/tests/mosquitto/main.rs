@@ -21,6 +21,7 @@ mod case;
 mod files;
 mod native;
 mod play;
+mod socks;
 mod table;
 #[allow(dead_code, reason = "others need more of it")]
 #[path = "../terminal/mod.rs"]
@@ -42,7 +43,7 @@ const AT_ONCE: usize = 8;
 fn command_lines_do_what_they_do_with_mosquitto() {
     let Some(programs) = programs() else { return };
     let cases = table::cases();
-    assert!(cases.len() >= 150, "{} command lines", cases.len());
+    assert!(cases.len() >= 400, "{} command lines", cases.len());
     run(&programs, &cases, &Kind::Mosquitto);
 }
 

@@ -245,6 +245,30 @@ fn the_environment_says_where_and_who() {
     );
 }
 
+/// The command line overrides the file, and the file the environment.
+#[test]
+fn options_stand_in_a_file() {
+    let Some(world) = world() else { return };
+    world.publish(&["-t", "file/a", "-m", "x", "-r"]);
+    let directory = world.files.directory();
+    std::fs::create_dir(directory.join("mqtt")).unwrap();
+    let options = format!("# always\n-p {}\n-t file/#\n-F <%t>\n", world.port);
+    std::fs::write(directory.join("mqtt/sub"), &options).unwrap();
+    let other = directory.join("other");
+    std::fs::write(&other, options.replace('<', "[").replace('>', "]")).unwrap();
+    let printed = |arguments: &[&str]| {
+        let mut command = mqtt(&["sub", "-C", "1", "-W", "5"]);
+        command
+            .args(arguments)
+            .env("XDG_CONFIG_HOME", &directory)
+            .env("MQTT_PORT", "1");
+        text(&end(command.spawn().unwrap()).stdout).to_owned()
+    };
+    assert_eq!(printed(&[]), "<file/a>\n");
+    assert_eq!(printed(&["-F", "%p"]), "x\n");
+    assert_eq!(printed(&["-o", other.to_str().unwrap()]), "[file/a]\n");
+}
+
 #[test]
 fn a_password_is_asked_for_and_not_shown() {
     let Some(world) = world() else { return };

@@ -545,6 +545,11 @@ fn transport() -> Vec<Case> {
     vec![
         sends("--unix {unix}"),
         sends("--unix {unix} -V 5 -q 2"),
+        sends("{here} --proxy socks5h://{proxy}"),
+        sends("-h localhost -p {port} --proxy socks5h://{proxy}"),
+        sends("{here} --proxy socks5h://joe:secret@{proxy} -q 1"),
+        fails("{here} --proxy socks5h://joe:wrong@{proxy}").in_some_way(),
+        sends("{tls} --cafile {files}/ca.pem --proxy socks5h://{proxy} -V 5"),
         sends("{tls} --cafile {files}/ca.pem"),
         sends("{tls} --cafile {files}/ca.pem -V 5 -q 1"),
         sends("{tls} --cafile {files}/ca.pem --tls-version tlsv1.2"),
