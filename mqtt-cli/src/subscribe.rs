@@ -60,15 +60,16 @@ async fn subscribe(configuration: &Configuration) -> Result<(), Failure> {
         () = &mut deadline => return Err(Failure::timed_out()),
         client = connection::connect(configuration, &trace) => client?,
     };
-    let end = {
-        let mut subscriber = Subscriber::new(configuration, &client, &trace);
-        tokio::select! {
-            biased;
-            _ = interrupts.next() => End::Interrupted,
-            () = &mut deadline => End::TimedOut,
-            end = subscriber.run() => end,
-        }
+    let mut subscriber = Subscriber::new(configuration, &client, &trace);
+    let end = tokio::select! {
+        biased;
+        _ = interrupts.next() => End::Interrupted,
+        () = &mut deadline => End::TimedOut,
+        end = subscriber.run() => end,
     };
+    // What was taken out of the stream is printed, whatever has come in between; if nobody reads it, that is the end, too.
+    let _ = subscriber.write();
+    drop(subscriber);
     finish(configuration, &client, &trace, end).await
 }
 
@@ -112,6 +113,7 @@ struct Subscriber<'a> {
     client: &'a Client,
     trace: &'a Trace,
     output: Output,
+    messages: Option<Subscription<Delivery>>,
     /// Printed, and not written yet.
     unwritten: Vec<Delivery>,
     printed: u32,
@@ -133,6 +135,7 @@ impl<'a> Subscriber<'a> {
             client,
             trace,
             output: Output::new(configuration),
+            messages: None,
             unwritten: Vec::new(),
             printed: 0,
             states: client.state(),
@@ -141,8 +144,8 @@ impl<'a> Subscriber<'a> {
     }
 
     async fn run(&mut self) -> End {
-        let mut messages = match self.subscribe().await {
-            Ok(Some(messages)) => messages,
+        match self.subscribe().await {
+            Ok(Some(messages)) => self.messages = Some(messages),
             Ok(None) if self.configuration.dialect == Dialect::Native => return End::Done,
             // Mosquitto's subscriber does not ask what it waits for.
             Ok(None) => return std::future::pending().await,
@@ -156,13 +159,13 @@ impl<'a> Subscriber<'a> {
                 // Signals and the time of -W are seen even where messages never cease.
                 tokio::task::yield_now().await;
             }
-            let next = match messages.try_next() {
+            let next = match self.messages.as_mut().and_then(Subscription::try_next) {
                 Some(message) => Some(message),
                 None => {
                     if self.write().is_err() {
                         return End::NoReader;
                     }
-                    match self.next(&mut messages).await {
+                    match self.next().await {
                         Ok(message) => message,
                         Err(failure) => return End::Failed(failure),
                     }
@@ -186,34 +189,46 @@ impl<'a> Subscriber<'a> {
     }
 
     /// Waits for a message; `None` once there are no more. Tells of losses of the connection meanwhile.
-    async fn next(
-        &mut self,
-        messages: &mut Subscription<Delivery>,
-    ) -> Result<Option<Delivery>, Failure> {
+    async fn next(&mut self) -> Result<Option<Delivery>, Failure> {
         loop {
-            tokio::select! {
+            let Some(messages) = &mut self.messages else {
+                return Ok(None);
+            };
+            let state = tokio::select! {
                 biased;
-                state = self.states.changed() => match state {
-                    State::Ended(ended) => {
-                        return Err(Failure::of(&Error::Ended(ended), self.configuration));
-                    }
-                    State::Connecting { last_error: Some(error), next_in, .. } => {
-                        let what = match std::mem::replace(&mut self.link, Link::Lost) {
-                            Link::Up => "Connection lost",
-                            Link::Lost => "Not connected",
-                        };
-                        let seconds = next_in.as_secs_f64();
-                        self.tell(format_args!("{what}: {error}. Trying again in {seconds:.1} s."));
-                    }
-                    State::Connecting { .. } => {}
-                    State::Connected(_) => {
-                        self.link = Link::Up;
-                        self.tell(format_args!("Connected again."));
-                    }
-                },
+                state = self.states.changed() => state,
                 message = messages.next() => return Ok(message),
+            };
+            self.tell_of(state)?;
+        }
+    }
+
+    fn tell_of(&mut self, state: State) -> Result<(), Failure> {
+        match state {
+            State::Ended(ended) => {
+                return Err(Failure::of(&Error::Ended(ended), self.configuration));
+            }
+            State::Connecting {
+                last_error: Some(error),
+                next_in,
+                ..
+            } => {
+                let what = match std::mem::replace(&mut self.link, Link::Lost) {
+                    Link::Up => "Connection lost",
+                    Link::Lost => "Not connected",
+                };
+                let seconds = next_in.as_secs_f64();
+                self.tell(format_args!(
+                    "{what}: {error}. Trying again in {seconds:.1} s."
+                ));
+            }
+            State::Connecting { .. } => {}
+            State::Connected(_) => {
+                self.link = Link::Up;
+                self.tell(format_args!("Connected again."));
             }
         }
+        Ok(())
     }
 
     /// Mosquitto's subscriber goes on without a word.
