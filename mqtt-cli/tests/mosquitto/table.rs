@@ -182,7 +182,7 @@ fn publish() -> Vec<Case> {
 
 fn publish_input() -> Vec<Case> {
     let long = "0123456789".repeat(500);
-    let many: String = (0..200).map(|number| format!("line {number}\n")).collect();
+    let many: String = (0..30).map(|number| format!("line {number}\n")).collect();
     vec![
         Case::publishes(1, "-t {t}/a -f {files}/message"),
         Case::publishes(1, "-t {t}/a --file {files}/empty -q 1"),
@@ -194,7 +194,7 @@ fn publish_input() -> Vec<Case> {
         Case::publishes(3, "-t {t}/a --stdin-line -q 1").stdin("one\ntwo\nthree\n"),
         Case::publishes(3, "-t {t}/a -l -q 2 -V 5").stdin("one\ntwo\nthree\n"),
         Case::publishes(2, "-t {t}/a -l").stdin(format!("{long}\n{long}")),
-        Case::publishes(200, "-t {t}/a -l -q 1 -M 5").stdin(many),
+        Case::publishes(30, "-t {t}/a -l -q 1 -M 5").stdin(many),
         Case::publishes(1, "-t {t}/a -l -r").stdin("kept\n"),
         Case::publisher("-t {t}/a -l").stdin(""),
         Case::publisher("-t {t}/a -l -q 2 -V 5").stdin(""),
