@@ -103,6 +103,19 @@ tests! {
         server.closes(0x82);
     }
 
+    /// The server's AUTH has no other reason than that there is more to come, or that it is content.
+    [v5 "3.15.2-1" "4.12.0-2"]
+    fn reason_of_auth_in_a_reauthentication(t) {
+        for (reason, code) in [("19", 0x82), ("01", 0x81), ("80", 0x81)] {
+            let mut server = authenticated(t);
+            server.session.reauthenticate(server.now, None).unwrap();
+            server.packet();
+            server.send(&format!(r#"f0 <{reason} {{15 "M"}}>"#));
+            server.closes(code);
+            assert!(step(&mut server).is_none());
+        }
+    }
+
     /// A re-authentication that fails ends the connection: here the client does not believe the server.
     [v5 "4.12.1-2"]
     fn failed_reauthentication(t) {

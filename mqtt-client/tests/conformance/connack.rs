@@ -81,6 +81,23 @@ tests! {
         assert_eq!(server.payloads(), ["new"]);
     }
 
+    /// Nothing that was received in a session that is lost hides a message of the next one, not even one
+    /// that looks the same, and comes only when that session is resumed.
+    [v5 "3.2.2-5" "3.1.2-4", v311]
+    fn what_a_lost_session_received(t) {
+        let mut server = t.connected_with(t.staying(), "");
+        server.subscribe("a", 2);
+        server.send(r#"34 <"a" 0009 {} 'x'>"#);
+        server.take();
+        server.expect("50 <0009 ..>");
+        server.comes_back("00");
+        server.expect("82 <..>");
+        server.comes_back("01");
+        server.packets();
+        server.send(r#"3c <"a" 0009 {} 'x'>"#);
+        assert_eq!(server.payloads(), ["x"]);
+    }
+
     /// A refusal with Session Present is a protocol error, and a refusal: the client does not stay.
     [v5 "3.2.2-6", v311 "3.2.2-4"]
     fn session_present_of_a_refusal(t) {

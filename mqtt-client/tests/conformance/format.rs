@@ -164,19 +164,28 @@ tests! {
                 break;
             }
         }
-        // Those that waited for the first go on when it is done.
-        server.send(&format!("40 <{first:04x}> 90 <{asked:04x} {{}} 01>"));
-        let mut again = HashSet::new();
-        for _ in 0..70_000 {
-            server.publish("a", "", 1);
-            for packet in server.packets() {
-                let id = packet.id();
-                again.insert(id);
-                server.send(&format!("40 <{id:04x}>"));
+        let round = |server: &mut Server| {
+            let mut used = HashSet::new();
+            for _ in 0..70_000 {
+                server.publish("a", "", 1);
+                for packet in server.packets() {
+                    let id = packet.id();
+                    used.insert(id);
+                    server.send(&format!("40 <{id:04x}>"));
+                }
+                if server.session.counters().queued > 100 {
+                    break;
+                }
             }
-        }
+            used
+        };
+        // Those that waited for the first go on when it is done, up to that of the SUBSCRIBE.
+        server.send(&format!("40 <{first:04x}>"));
+        assert!(!round(&mut server).contains(&asked), "{asked} is in use");
+        assert!(server.session.counters().queued > 100);
+        server.send(&format!("90 <{asked:04x} {{}} 01>"));
+        assert_eq!(round(&mut server).len(), 65_535);
         assert_eq!(server.session.counters().queued, 0);
-        assert_eq!(again.len(), 65_535);
     }
 
     /// PUBACK, PUBREC, PUBREL and PUBCOMP have the packet identifier of their PUBLISH.
