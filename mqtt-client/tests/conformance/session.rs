@@ -147,4 +147,20 @@ tests! {
         server.expect("50 <0009 ..>");
         assert!(server.message().is_none());
     }
+
+    /// A client that asks for the session of an earlier process takes it for its own, though it knows
+    /// nothing of it: whatever comes waits for who subscribes, and is acknowledged then. Strictly, to know
+    /// nothing is to have no session; then sessions could not be resumed without an outbox.
+    [v5, v311]
+    fn session_of_an_earlier_process_without_an_outbox(t) {
+        let mut server = t.open(t.staying());
+        server.accept("01", "");
+        server.send(r#"3c <"a" 0007 {} 'x'>"#);
+        server.nothing();
+        server.subscribe("a", 2);
+        assert_eq!(server.take().text().unwrap(), "x");
+        server.expect("50 <0007 ..>");
+        server.send("62 <0007>");
+        server.expect("70 <0007>");
+    }
 }
