@@ -3,12 +3,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use mqtt_client::{Builder, Client};
 use mqtt_codec::{
     Ack, ConnAck, Connect, Disconnect, Packet, PacketId, Properties, Property, Publish, PublishQoS,
     QoS, ReasonCode, SubAck, TopicName, Version,
 };
 use socket2::SockRef;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 
 use crate::port::Port;
 use crate::soon;
@@ -20,6 +23,38 @@ pub(crate) struct FakeBroker {
     listener: Option<TcpListener>,
 }
 
+/// The same in memory, for tests whose time is not real.
+pub(crate) struct MemoryBroker {
+    connections: mpsc::UnboundedReceiver<DuplexStream>,
+}
+
+impl MemoryBroker {
+    /// The broker, and a client that would connect to it.
+    pub(crate) fn new(client: Builder) -> (Self, Client) {
+        let (sender, connections) = mpsc::unbounded_channel();
+        let client = client.transport(move || {
+            let (ours, theirs) = tokio::io::duplex(64 * 1024);
+            // The test may have ended.
+            let _ = sender.send(theirs);
+            async { Ok(ours) }
+        });
+        (Self { connections }, client.start().unwrap())
+    }
+
+    pub(crate) async fn connection(&mut self) -> Link<DuplexStream> {
+        let stream = self.connections.recv().await.expect("the client lives");
+        let mut wire = Wire::new(stream, Version::V5);
+        let connect = wire.connect().await;
+        Link { wire, connect }
+    }
+
+    pub(crate) async fn accept(&mut self, session: Session) -> Link<DuplexStream> {
+        let mut link = self.connection().await;
+        link.welcome(session, &[]).await;
+        link
+    }
+}
+
 /// What the broker claims to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Session {
@@ -28,8 +63,8 @@ pub(crate) enum Session {
 }
 
 /// One connection of the client.
-pub(crate) struct Link {
-    wire: Wire,
+pub(crate) struct Link<S = TcpStream> {
+    wire: Wire<S>,
     /// The CONNECT that it began with.
     pub(crate) connect: Connect,
 }
@@ -59,7 +94,7 @@ impl FakeBroker {
         let listener = self.listener.as_ref().expect("it listens");
         let (stream, _) = soon("a connection", listener.accept()).await.unwrap();
         // A CONNECT carries its version.
-        Wire::new(stream, Version::V5)
+        Wire::tcp(stream, Version::V5)
     }
 
     /// A connection that has to come soon, and its CONNECT, not answered yet.
@@ -96,6 +131,13 @@ impl FakeBroker {
 }
 
 impl Link {
+    /// Ends with a reset.
+    pub(crate) fn reset(self) {
+        let _ = SockRef::from(&self.wire.stream).set_linger(Some(Duration::ZERO));
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// Lets the client in, with these properties if it speaks 5.0.
     pub(crate) async fn welcome(&mut self, session: Session, properties: &[Property<'_>]) {
         self.send(&Packet::ConnAck(ConnAck {
@@ -135,15 +177,9 @@ impl Link {
 
     /// Closes, once the client has got what was sent.
     pub(crate) async fn close(mut self) {
-        use tokio::io::AsyncWriteExt;
         // What the client sends meanwhile is read: else it might get a reset instead of the packets.
         let _ = self.wire.stream.shutdown().await;
         while let Got::Packet(_) = self.wire.next(Duration::from_millis(300)).await {}
-    }
-
-    /// Ends with a reset.
-    pub(crate) fn reset(self) {
-        let _ = SockRef::from(&self.wire.stream).set_linger(Some(Duration::ZERO));
     }
 
     /// The next packet, which has to come soon.
@@ -198,8 +234,28 @@ impl Link {
 
     /// Sends a message.
     pub(crate) async fn deliver(&mut self, qos: PublishQoS, topic: &str, payload: &'static str) {
+        self.send_message(qos, topic, payload, false).await;
+    }
+
+    /// Sends a message that may have come already.
+    pub(crate) async fn deliver_again(
+        &mut self,
+        qos: PublishQoS,
+        topic: &str,
+        payload: &'static str,
+    ) {
+        self.send_message(qos, topic, payload, true).await;
+    }
+
+    async fn send_message(
+        &mut self,
+        qos: PublishQoS,
+        topic: &str,
+        payload: &'static str,
+        dup: bool,
+    ) {
         self.send(&Packet::Publish(Publish {
-            dup: false,
+            dup,
             qos,
             retain: false,
             topic: Some(TopicName::from_text(topic).unwrap()),

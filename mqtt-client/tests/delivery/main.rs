@@ -3,7 +3,7 @@
 //!
 //! The broker is an embedded one, always; Mosquitto, where it is installed; and the `mqttd` that the
 //! environment variable `MQTTD` names. Random tests print their seeds: `DELIVERY_SEED=7` runs that one
-//! alone, `DELIVERY_SEEDS=100` so many.
+//! alone, `DELIVERY_SEEDS=100` so many; `DELIVERY_TRACE=1` prints all bytes.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,6 +16,15 @@
     reason = "a test may stop at what it did not expect, measures real time, and says what it found"
 )]
 #![cfg(unix)]
+
+mod promises;
+
+mod drain;
+mod outbox;
+mod reconnect;
+mod streams;
+
+mod parties;
 
 mod broker;
 mod fake_broker;

@@ -19,7 +19,7 @@ impl Peer {
         let stream = TcpStream::connect(address)
             .await
             .expect("the broker listens");
-        let mut wire = Wire::new(stream, Version::V3_1_1);
+        let mut wire = Wire::tcp(stream, Version::V3_1_1);
         let connect = Connect {
             version: Version::V3_1_1,
             bridge: false,

@@ -25,6 +25,9 @@ const LINGER: Duration = Duration::from_secs(2);
 /// Bytes read at a time.
 const BUFFER_BYTES: usize = 16 * 1024;
 
+/// The environment variable that has all bytes printed.
+const TRACE: &str = "DELIVERY_TRACE";
+
 /// A proxy that runs.
 pub(crate) struct Proxy {
     address: SocketAddr,
@@ -293,6 +296,10 @@ impl Connection {
                 break;
             }
             carried += bytes;
+            if std::env::var_os(TRACE).is_some() {
+                let Self { number, .. } = self;
+                println!("connection {number} {way:?} {:02x?}", &buffer[..bytes]);
+            }
             let mut seen = self.seen.lock().unwrap();
             match way {
                 Way::ToBroker => seen.to_broker_bytes += bytes,
@@ -332,10 +339,11 @@ mod tests {
     use crate::soon;
 
     /// Answers each connection with what it sends.
-    async fn echo() -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+    fn echo() -> SocketAddr {
+        let port = Port::new();
+        let (address, listener) = (port.address(), port.listener());
         tokio::spawn(async move {
+            let _port = port;
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 tokio::spawn(async move {
@@ -390,7 +398,7 @@ mod tests {
 
     #[tokio::test]
     async fn without_a_plan_everything_arrives() {
-        let proxy = Proxy::start(echo().await, Plan::calm());
+        let proxy = Proxy::start(echo(), Plan::calm());
         let bytes = pattern(300_000);
         let (received, end) = exchange(&proxy, &bytes).await;
         assert!(received == bytes);
@@ -416,7 +424,7 @@ mod tests {
             to_client: lane,
             cut: None,
         });
-        let proxy = Proxy::start(echo().await, plan);
+        let proxy = Proxy::start(echo(), plan);
         let start = std::time::Instant::now();
         let (received, end) = exchange(&proxy, &pattern(200)).await;
         assert_eq!(received, pattern(200));
@@ -428,12 +436,12 @@ mod tests {
     #[tokio::test]
     async fn a_cut_forwards_so_many_bytes_exactly() {
         for after_bytes in [0, 1, 99, 20_000] {
-            let proxy = Proxy::start(echo().await, cut(Way::ToClient, after_bytes, Manner::Close));
+            let proxy = Proxy::start(echo(), cut(Way::ToClient, after_bytes, Manner::Close));
             let (received, _) = exchange(&proxy, &pattern(30_000)).await;
             assert_eq!(received.len(), after_bytes);
             assert_eq!(proxy.seen().to_client_bytes, after_bytes);
 
-            let proxy = Proxy::start(echo().await, cut(Way::ToBroker, after_bytes, Manner::Close));
+            let proxy = Proxy::start(echo(), cut(Way::ToBroker, after_bytes, Manner::Close));
             let (received, _) = exchange(&proxy, &pattern(30_000)).await;
             assert!(received.len() <= after_bytes);
             let seen = proxy.seen();
@@ -450,7 +458,7 @@ mod tests {
     async fn a_reset_is_seen_as_one() {
         let silence = Manner::Silence(Duration::from_millis(30));
         for manner in [Manner::Reset, silence] {
-            let proxy = Proxy::start(echo().await, cut(Way::ToClient, 5, manner));
+            let proxy = Proxy::start(echo(), cut(Way::ToClient, 5, manner));
             let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
             stream.write_all(b"hello").await.unwrap();
             let mut received = Vec::new();
@@ -464,7 +472,7 @@ mod tests {
         let mut plan = cut(Way::ToBroker, 0, Manner::Close);
         let cut = plan.fates[0].cut.as_mut().unwrap();
         cut.then_refuse = Duration::from_millis(100);
-        let proxy = Proxy::start(echo().await, plan);
+        let proxy = Proxy::start(echo(), plan);
         let (received, _) = exchange(&proxy, b"").await;
         assert_eq!(received, b"");
         let mut refused = 0;
@@ -480,7 +488,7 @@ mod tests {
 
     #[tokio::test]
     async fn it_does_as_told() {
-        let proxy = Proxy::start(echo().await, Plan::calm());
+        let proxy = Proxy::start(echo(), Plan::calm());
         let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
         stream.write_all(b"a").await.unwrap();
         assert_eq!(soon("the echo", stream.read_u8()).await.unwrap(), b'a');

@@ -1,17 +1,17 @@
-//! Packets and raw bytes over a TCP connection, whichever end it is.
+//! Packets and raw bytes over a connection, whichever end it is.
 
 use std::io::ErrorKind;
 use std::time::Duration;
 
 use mqtt_codec::{Connect, Cut, PACKET_BYTES_MAX, Packet, Version, cut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::SOON;
 
 /// A connection, and what has come over it so far.
-pub(crate) struct Wire {
-    pub(crate) stream: TcpStream,
+pub(crate) struct Wire<S = TcpStream> {
+    pub(crate) stream: S,
     pub(crate) version: Version,
     received: Vec<u8>,
 }
@@ -28,8 +28,14 @@ pub(crate) enum Got {
 }
 
 impl Wire {
-    pub(crate) fn new(stream: TcpStream, version: Version) -> Self {
+    pub(crate) fn tcp(stream: TcpStream, version: Version) -> Self {
         stream.set_nodelay(true).unwrap();
+        Self::new(stream, version)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    pub(crate) fn new(stream: S, version: Version) -> Self {
         Self {
             stream,
             version,

@@ -94,6 +94,8 @@ impl Process {
         command
     }
 
+    /// Without bounds on its queues. It loses a QoS 2 message of a 3.1.1 client that sends more than
+    /// `max_inflight_messages` of them again, which 3.1.1 has no way of telling.
     fn mosquitto(&self) -> Command {
         let directory = self.directory.path("");
         let configuration = format!(
@@ -104,6 +106,7 @@ impl Process {
              persistence_location {}\n\
              autosave_interval 0\n\
              max_queued_messages 0\n\
+             max_inflight_messages 0\n\
              set_tcp_nodelay true\n",
             self.address().port(),
             directory.display(),

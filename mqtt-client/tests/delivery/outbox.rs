@@ -1,0 +1,225 @@
+//! The outbox on disk: what was accepted before the process was killed arrives after it has started again.
+//!
+//! The process is this test program, called again for the one test [`the_process`] with the rest in its
+//! environment.
+
+use std::env;
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use fastrand::Rng;
+use mqtt_client::outbox::RedbOutbox;
+use mqtt_client::{QoS, ReasonCode, Version};
+
+use crate::broker::{Broker, Kind, Sessions};
+use crate::directory::Directory;
+use crate::ledger::{Outcome, Promise};
+use crate::parties::{Book, Reader, builder, settle};
+use crate::proxy::{Plan, Proxy};
+use crate::seeds::seeds;
+use crate::soon;
+
+const ADDRESS: &str = "DELIVERY_TEST_ADDRESS";
+const VERSION: &str = "DELIVERY_TEST_VERSION";
+const OUTBOX: &str = "DELIVERY_TEST_OUTBOX";
+/// The number of the first message to publish; none: only those that are there are delivered.
+const FIRST: &str = "DELIVERY_TEST_FIRST";
+
+/// What the process says of a message, and its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    /// It is about to be published.
+    Offered(u64),
+    /// It is accepted, and in the outbox.
+    Accepted(u64),
+}
+
+/// Not a test of its own: the process that publishes, and is killed.
+#[tokio::test]
+#[ignore = "it is the child of another test"]
+async fn the_process() {
+    let address: SocketAddr = env::var(ADDRESS).unwrap().parse().unwrap();
+    let version = match env::var(VERSION).unwrap().as_str() {
+        "5" => Version::V5,
+        _ => Version::V3_1_1,
+    };
+    let outbox = RedbOutbox::open(env::var(OUTBOX).unwrap()).unwrap();
+    let client = builder(address, version, "publisher")
+        .outbox(outbox)
+        .start()
+        .unwrap();
+    let Ok(first) = env::var(FIRST) else {
+        let drain = client.disconnect().drain(Duration::from_secs(30));
+        let report = drain.await.unwrap();
+        assert!(report.undelivered.is_empty(), "{report:?}");
+        println!("done");
+        return;
+    };
+    let first: u64 = first.parse().unwrap();
+    for number in first.. {
+        let (topic, qos) = topic_and_qos(number);
+        say(&format!("offered {number}"));
+        let publish = client
+            .publish(topic, format!("{number} x"))
+            .qos(qos)
+            .enqueue();
+        // Its fate is the subscriber's to see.
+        drop(publish.await.unwrap());
+        say(&format!("accepted {number}"));
+    }
+}
+
+fn topic_and_qos(number: u64) -> (&'static str, QoS) {
+    if number % 2 == 0 {
+        ("t/1", QoS::AtLeastOnce)
+    } else {
+        ("t/2", QoS::ExactlyOnce)
+    }
+}
+
+/// Lines must leave at once, and whole.
+fn say(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(format!("{text}\n").as_bytes()).unwrap();
+    stdout.flush().unwrap();
+}
+
+fn process(address: SocketAddr, version: Version, outbox: &Path, first: Option<u64>) -> Child {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command
+        .args(["--exact", "outbox::the_process", "--ignored", "--nocapture"])
+        .env(ADDRESS, address.to_string())
+        .env(VERSION, version.level().to_string())
+        .env(OUTBOX, outbox)
+        .env_remove(FIRST);
+    if let Some(first) = first {
+        command.env(FIRST, first.to_string());
+    }
+    let command = command.stdin(Stdio::null()).stdout(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+/// What a process says, from a thread: it may be killed in the middle of a line.
+fn follow(child: &mut Child) -> Receiver<Said> {
+    let stdout = child.stdout.take().unwrap();
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        let mut reader = BufReader::new(stdout);
+        let mut line = String::new();
+        while reader.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
+            if let Some(said) = parse(&line) {
+                // The test may have ended.
+                let _ = sender.send(said);
+            }
+            line.clear();
+        }
+    });
+    receiver
+}
+
+fn parse(line: &str) -> Option<Said> {
+    // The test harness writes into the same line.
+    let line = line.strip_suffix('\n')?;
+    let number = |word| line.rsplit_once(word)?.1.parse().ok();
+    number("offered ")
+        .map(Said::Offered)
+        .or_else(|| number("accepted ").map(Said::Accepted))
+}
+
+#[tokio::test]
+async fn what_was_accepted_survives_the_process() {
+    for seed in seeds(2) {
+        for version in [Version::V3_1_1, Version::V5] {
+            survives(Kind::Embedded, version, seed).await;
+        }
+    }
+}
+
+async fn survives(kind: Kind, version: Version, seed: u64) {
+    println!("seed {seed}, {kind}, {version:?}");
+    let mut random = Rng::with_seed(seed);
+    let Some(mut broker) = Broker::start(kind).await else {
+        return;
+    };
+    // Too few cuts for a message to be given up.
+    let proxy = Proxy::start(broker.address(), Plan::random(random.u64(..), 2));
+    let directory = Directory::new();
+    let outbox = directory.path("outbox");
+    let book = Book::new(QoS::ExactlyOnce);
+    let subscriber = builder(broker.address(), version, "subscriber")
+        .start()
+        .unwrap();
+    let _reader = Reader::start(&subscriber, book.clone()).await;
+
+    let mut last = 0;
+    for _ in 0..3 {
+        let mut child = process(proxy.address(), version, &outbox, Some(last + 1));
+        let said = follow(&mut child);
+        let enough = last + random.u64(1..60);
+        let accepts = async {
+            while last < enough {
+                match said.try_recv() {
+                    Ok(said) => last = note(&book, said),
+                    Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
+                }
+            }
+        };
+        soon("enough messages", accepts).await;
+        // It is killed in the middle of something.
+        tokio::time::sleep(Duration::from_micros(random.u64(..2000))).await;
+        child.kill().unwrap();
+        child.wait().unwrap();
+        last = said
+            .iter()
+            .map(|said| note(&book, said))
+            .last()
+            .unwrap_or(last);
+        println!("killed after message {last}");
+        if random.bool() {
+            broker.kill(Sessions::Kept).await;
+            broker.restart().await;
+        }
+    }
+    delivers_the_rest(process(proxy.address(), version, &outbox, None)).await;
+    settle(&book, Promise::Kept).await;
+    let broken = book.open().broken(Promise::Kept);
+    assert!(broken.is_empty(), "not as promised:\n{broken}");
+}
+
+/// Notes what the process said, and gives the number of the message.
+fn note(book: &Book, said: Said) -> u64 {
+    let (number, outcome) = match said {
+        Said::Offered(number) => (number, Outcome::Offered),
+        Said::Accepted(number) => (number, Outcome::Delivered),
+    };
+    let mut ledger = book.open();
+    if outcome == Outcome::Offered {
+        let (topic, qos) = topic_and_qos(number);
+        ledger.accept(topic, number, qos);
+    }
+    // Numbers count from 1, without a gap.
+    ledger.settle(usize::try_from(number - 1).unwrap(), outcome);
+    number
+}
+
+async fn delivers_the_rest(mut child: Child) {
+    let end = async {
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    match tokio::time::timeout(Duration::from_secs(40), end).await {
+        Ok(status) => assert!(status.success(), "{status}"),
+        Err(_) => {
+            child.kill().unwrap();
+            panic!("it does not end");
+        }
+    }
+}

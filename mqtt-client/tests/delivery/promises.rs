@@ -1,0 +1,211 @@
+//! What is accepted is delivered as promised, whatever becomes of the connections and the broker.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use mqtt_client::{Client, QoS, Version};
+
+use crate::broker::{Broker, Kind, Sessions};
+use crate::ledger::Promise;
+use crate::parties::{Book, Load, Reader, builder, outcome, publish_all, settle, tell_states};
+use crate::proxy::{Plan, Proxy};
+use crate::seeds::seeds;
+use crate::soon;
+
+/// How a run goes, apart from its seed.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    kind: Kind,
+    version: Version,
+    trouble: Trouble,
+}
+
+impl Run {
+    fn subscribed(self) -> QoS {
+        if self.kind == Kind::Mosquitto && self.trouble == Trouble::Killed(Sessions::Kept) {
+            // After a restart, Mosquitto sends the PUBLISH again for which it has sent a PUBREL.
+            QoS::AtLeastOnce
+        } else {
+            QoS::ExactlyOnce
+        }
+    }
+}
+
+/// What is done to connections and broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trouble {
+    /// Connections are cut, but not before the CONNACK has arrived.
+    CutLater,
+    /// Connections are cut.
+    Cut,
+    /// Connections are cut, and the broker is killed.
+    Killed(Sessions),
+}
+
+impl Trouble {
+    const fn promise(self) -> Promise {
+        match self {
+            Self::CutLater => Promise::Exact,
+            Self::Cut | Self::Killed(Sessions::Kept) => Promise::Kept,
+            Self::Killed(Sessions::Lost) => Promise::Lost,
+        }
+    }
+
+    fn plan(self, random: &mut Rng) -> Plan {
+        let plan = Plan::random(random.u64(..), 8);
+        match self {
+            // More than a CONNECT and a CONNACK have.
+            Self::CutLater => plan.after(200),
+            Self::Cut | Self::Killed(_) => plan,
+        }
+    }
+}
+
+async fn both_versions(kind: Kind, trouble: Trouble, few: u64) {
+    for seed in seeds(few) {
+        for version in [Version::V3_1_1, Version::V5] {
+            let run = Run {
+                kind,
+                version,
+                trouble,
+            };
+            if !keeps_its_promise(run, seed).await {
+                return;
+            }
+        }
+    }
+}
+
+/// Publishes through one bad proxy and receives through another, while the broker is killed now and then.
+/// False if there is no such broker here.
+async fn keeps_its_promise(run: Run, seed: u64) -> bool {
+    println!("seed {seed}, {run:?}");
+    let mut random = Rng::with_seed(seed);
+    let Some(mut broker) = Broker::start(run.kind).await else {
+        return false;
+    };
+    println!("the publisher's proxy:");
+    let upstream = Proxy::start(broker.address(), run.trouble.plan(&mut random));
+    println!("the subscriber's proxy:");
+    let downstream = Proxy::start(broker.address(), run.trouble.plan(&mut random));
+    let book = Book::new(run.subscribed());
+
+    let subscriber = builder(downstream.address(), run.version, "subscriber")
+        .start()
+        .unwrap();
+    tell_states("subscriber", &subscriber);
+    let _reader = Reader::start(&subscriber, book.clone()).await;
+    let publisher = builder(upstream.address(), run.version, "publisher")
+        .start()
+        .unwrap();
+    tell_states("publisher", &publisher);
+    let load = Load {
+        messages: 150,
+        pause: Duration::from_millis(3),
+        payload_bytes_max: 100,
+    };
+    let publishing = tokio::spawn(publish_all(
+        publisher.clone(),
+        book.clone(),
+        load,
+        random.fork(),
+    ));
+    if let Trouble::Killed(sessions) = run.trouble {
+        for _ in 0..3 {
+            tokio::time::sleep(Duration::from_millis(random.u64(20..200))).await;
+            broker.kill(sessions).await;
+            tokio::time::sleep(Duration::from_millis(random.u64(0..40))).await;
+            broker.restart().await;
+        }
+    }
+    publishing.await.unwrap();
+    still_works(&publisher, &book, load.messages).await;
+    let promise = run.trouble.promise();
+    settle(&book, promise).await;
+
+    let ledger = book.open();
+    let broken = ledger.broken(promise);
+    assert!(broken.is_empty(), "not as promised:\n{broken}");
+    // A message is given up after three connections at the least.
+    let connections = upstream.seen().connections;
+    let poisoned = ledger.poisoned();
+    assert!(
+        3 * poisoned <= connections,
+        "{poisoned} given up in {connections} connections"
+    );
+    println!(
+        "{} duplicates, {poisoned} given up, {connections} connections",
+        ledger.duplicates()
+    );
+    true
+}
+
+/// In the end, what is published arrives, whatever was lost before: a subscriber that is connected, but not
+/// subscribed any more, would wait for ever.
+async fn still_works(publisher: &Client, book: &Book, last: u64) {
+    let arrives = async {
+        for number in last + 1.. {
+            let index = book.open().accept("t/1/0", number, QoS::AtLeastOnce);
+            let publish = publisher.publish("t/1/0", format!("{number} "));
+            let outcome = outcome(publish.await);
+            book.open().settle(index, outcome);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            if book.open().has_received("t/1/0", last + 1..) {
+                break;
+            }
+        }
+    };
+    soon("a message after all that", arrives).await;
+}
+
+#[tokio::test]
+async fn connections_are_cut_later() {
+    both_versions(Kind::Embedded, Trouble::CutLater, 3).await;
+}
+
+#[tokio::test]
+async fn connections_are_cut_anywhere() {
+    both_versions(Kind::Embedded, Trouble::Cut, 3).await;
+}
+
+#[tokio::test]
+async fn connections_to_mqttd_are_cut() {
+    both_versions(Kind::Mqttd, Trouble::CutLater, 1).await;
+    both_versions(Kind::Mqttd, Trouble::Cut, 1).await;
+}
+
+#[tokio::test]
+async fn connections_to_mosquitto_are_cut() {
+    both_versions(Kind::Mosquitto, Trouble::CutLater, 1).await;
+    both_versions(Kind::Mosquitto, Trouble::Cut, 1).await;
+}
+
+#[tokio::test]
+async fn the_broker_dies_and_keeps_its_sessions() {
+    both_versions(Kind::Embedded, Trouble::Killed(Sessions::Kept), 3).await;
+}
+
+#[tokio::test]
+async fn mqttd_dies_and_keeps_its_sessions() {
+    both_versions(Kind::Mqttd, Trouble::Killed(Sessions::Kept), 2).await;
+}
+
+#[tokio::test]
+async fn mosquitto_ends_and_keeps_its_sessions() {
+    both_versions(Kind::Mosquitto, Trouble::Killed(Sessions::Kept), 2).await;
+}
+
+#[tokio::test]
+async fn the_broker_dies_and_loses_its_sessions() {
+    both_versions(Kind::Embedded, Trouble::Killed(Sessions::Lost), 3).await;
+}
+
+#[tokio::test]
+async fn mqttd_dies_and_loses_its_sessions() {
+    both_versions(Kind::Mqttd, Trouble::Killed(Sessions::Lost), 2).await;
+}
+
+#[tokio::test]
+async fn mosquitto_dies_and_loses_its_sessions() {
+    both_versions(Kind::Mosquitto, Trouble::Killed(Sessions::Lost), 2).await;
+}

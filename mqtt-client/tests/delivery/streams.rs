@@ -1,0 +1,251 @@
+//! The receiving side: nothing is acknowledged and then dropped, and what is not acknowledged comes again.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use fastrand::Rng;
+use mqtt_client::{Client, QoS, Version};
+use mqtt_codec::{Ack, Packet, PublishQoS, ReasonCode};
+
+use crate::broker::{Broker, Kind};
+use crate::fake_broker::{FakeBroker, Link, Session, id};
+use crate::ledger::Promise;
+use crate::parties::{Book, Load, builder, publish_all};
+use crate::proxy::{Plan, Proxy};
+use crate::seeds::seeds;
+use crate::soon;
+
+const VERSIONS: [Version; 2] = [Version::V3_1_1, Version::V5];
+
+/// A subscriber that is slower than the publisher gets everything: the server has to wait.
+#[tokio::test]
+async fn a_slow_subscriber_gets_all() {
+    for kind in Kind::ALL {
+        for seed in seeds(1) {
+            for version in VERSIONS {
+                println!("seed {seed}, {kind}, {version:?}");
+                slow_subscriber(kind, version, seed).await;
+            }
+        }
+    }
+}
+
+async fn slow_subscriber(kind: Kind, version: Version, seed: u64) {
+    let mut random = Rng::with_seed(seed);
+    let Some(broker) = Broker::start(kind).await else {
+        return;
+    };
+    let proxy = Proxy::start(broker.address(), Plan::random(random.u64(..), 4));
+    let subscriber = builder(proxy.address(), version, "subscriber")
+        .receive_maximum(5)
+        .start()
+        .unwrap();
+    let subscribe = subscriber
+        .subscribe("t/#")
+        .qos(QoS::ExactlyOnce)
+        .capacity(1);
+    let mut stream = soon("the SUBACK", subscribe.into_future()).await.unwrap();
+    let book = Book::new(QoS::ExactlyOnce);
+    let publisher = builder(broker.address(), version, "publisher")
+        .start()
+        .unwrap();
+    let load = Load {
+        messages: 200,
+        pause: Duration::ZERO,
+        payload_bytes_max: 1000,
+    };
+    publish_all(publisher, book.clone(), load, random.fork()).await;
+    let reading = async {
+        while book.open().missing() > 0 {
+            let message = stream.next().await.expect("the client lives");
+            let (number, _) = message.text().unwrap().split_once(' ').unwrap();
+            book.open()
+                .receive(message.topic(), number.parse().unwrap());
+            if random.u8(..4) == 0 {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        }
+    };
+    // What is missing, the ledger tells.
+    let _ = tokio::time::timeout(Duration::from_secs(20), reading).await;
+    let broken = book.open().broken(Promise::Kept);
+    assert!(broken.is_empty(), "not as promised:\n{broken}");
+}
+
+/// A message that nobody has taken is not acknowledged, and the window is closed by that.
+#[tokio::test]
+async fn what_is_not_taken_is_not_acknowledged() {
+    for version in VERSIONS {
+        for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+            let broker = FakeBroker::start();
+            let client = builder(broker.address(), version, "client")
+                .receive_maximum(3)
+                .start()
+                .unwrap();
+            let mut link = broker.connection().await;
+            let receive_maximum = link.connect.properties.receive_maximum();
+            assert_eq!(receive_maximum, (version == Version::V5).then_some(3));
+            link.welcome(Session::New, &[]).await;
+            let mut stream = client.subscribe("t").qos(qos).start().unwrap();
+            link.subscribed().await;
+            for number in 1..=3 {
+                link.deliver(with_id(qos, number), "t", "x").await;
+            }
+            link.is_quiet(Duration::from_millis(50)).await;
+            for number in 1..=3 {
+                soon("a message", stream.next()).await.unwrap();
+                assert_eq!(acknowledged(&mut link).await, number);
+            }
+        }
+    }
+}
+
+fn with_id(qos: QoS, number: u16) -> PublishQoS {
+    match qos {
+        QoS::AtMostOnce => PublishQoS::AtMostOnce,
+        QoS::AtLeastOnce => PublishQoS::AtLeastOnce(id(number)),
+        QoS::ExactlyOnce => PublishQoS::ExactlyOnce(id(number)),
+    }
+}
+
+/// The packet identifier of the PUBACK or PUBREC that comes next.
+async fn acknowledged(link: &mut Link) -> u16 {
+    match link.packet().await {
+        Packet::PubAck(Ack {
+            packet_id, reason, ..
+        })
+        | Packet::PubRec(Ack {
+            packet_id, reason, ..
+        }) => {
+            assert_eq!(reason, ReasonCode::Success);
+            packet_id.get()
+        }
+        other => panic!("{other:?} instead of an acknowledgement"),
+    }
+}
+
+/// However the application acknowledges, it is told in the order in which the messages came.
+/// `[MQTT-4.6.0-2]` `[MQTT-4.6.0-3]`
+#[tokio::test]
+async fn manual_acknowledgements_leave_in_order() {
+    for version in VERSIONS {
+        for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+            let broker = FakeBroker::start();
+            let client = builder(broker.address(), version, "client")
+                .start()
+                .unwrap();
+            let mut link = broker.accept(Session::New).await;
+            let mut stream = client.subscribe("t").qos(qos).manual_ack().start().unwrap();
+            link.subscribed().await;
+            let mut taken = Vec::new();
+            for number in 1..=3 {
+                link.deliver(with_id(qos, number), "t", "x").await;
+                taken.push(soon("a message", stream.next()).await.unwrap());
+            }
+            taken.pop().unwrap().ack();
+            taken.pop().unwrap().ack();
+            link.is_quiet(Duration::from_millis(30)).await;
+            taken.pop().unwrap().ack();
+            for number in 1..=3 {
+                assert_eq!(acknowledged(&mut link).await, number);
+            }
+        }
+    }
+}
+
+/// A message that was dropped without an acknowledgement is in its stream again, before those behind it.
+#[tokio::test]
+async fn a_message_that_is_dropped_is_there_again() {
+    let broker = FakeBroker::start();
+    let client = builder(broker.address(), Version::V5, "client")
+        .start()
+        .unwrap();
+    let mut link = broker.accept(Session::New).await;
+    let mut stream = client.subscribe("t").manual_ack().start().unwrap();
+    link.subscribed().await;
+    link.deliver(with_id(QoS::AtLeastOnce, 1), "t", "first")
+        .await;
+    link.deliver(with_id(QoS::AtLeastOnce, 2), "t", "second")
+        .await;
+    for _ in 0..3 {
+        let message = soon("a message", stream.next()).await.unwrap();
+        assert_eq!(message.text().unwrap(), "first");
+        drop(message);
+    }
+    for (number, text) in [(1, "first"), (2, "second")] {
+        let message = soon("a message", stream.next()).await.unwrap();
+        assert_eq!(message.text().unwrap(), text);
+        message.ack();
+        assert_eq!(acknowledged(&mut link).await, number);
+    }
+}
+
+/// What a client has not acknowledged, the next one with its session gets; and nothing else.
+#[tokio::test]
+async fn what_is_not_acknowledged_comes_again() {
+    for kind in Kind::ALL {
+        let Some(broker) = Broker::start(kind).await else {
+            continue;
+        };
+        for version in VERSIONS {
+            for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+                println!("{kind}, {version:?}, {qos:?}");
+                let topic = format!("{version:?}/{qos:?}");
+                comes_again(&broker, version, qos, &topic).await;
+            }
+        }
+    }
+}
+
+async fn comes_again(broker: &Broker, version: Version, qos: QoS, topic: &str) {
+    let subscriber = |address| {
+        builder(address, version, &format!("subscriber {topic}"))
+            .start()
+            .unwrap()
+    };
+    let proxy = Proxy::start(broker.address(), Plan::calm());
+    let client = subscriber(proxy.address());
+    let subscribe = client.subscribe(topic).qos(qos).manual_ack();
+    let mut stream = soon("the SUBACK", subscribe.into_future()).await.unwrap();
+    let publisher = builder(broker.address(), version, &format!("publisher {topic}"))
+        .start()
+        .unwrap();
+    for number in 0..6 {
+        let publish = publisher.publish(topic, number.to_string()).qos(qos);
+        soon("an answer", publish.into_future()).await.unwrap();
+    }
+    // Those in front are acknowledged, those behind are in the application's hands.
+    let mut hands = Vec::new();
+    for number in 0..6 {
+        let message = soon("a message", stream.next()).await.unwrap();
+        assert_eq!(message.text().unwrap(), number.to_string());
+        if number < 3 {
+            message.ack();
+        } else {
+            hands.push(message);
+        }
+    }
+    wait_for_acknowledgements(&client).await;
+    // The client dies: it says and does nothing more.
+    proxy.refuse();
+    proxy.reset_all();
+    drop(proxy);
+    drop((hands, stream, client));
+
+    let client = subscriber(broker.address());
+    let subscribe = client.subscribe(topic).qos(qos).manual_ack();
+    let mut stream = soon("the SUBACK", subscribe.into_future()).await.unwrap();
+    let mut again = BTreeSet::new();
+    while let Ok(message) = tokio::time::timeout(Duration::from_millis(300), stream.next()).await {
+        let message = message.unwrap();
+        again.insert(message.text().unwrap().to_owned());
+        message.ack();
+    }
+    assert_eq!(again, ["3", "4", "5"].map(str::to_owned).into());
+}
+
+/// Waits until the server has what was acknowledged: its answer to something that came after.
+async fn wait_for_acknowledgements(client: &Client) {
+    let publish = client.publish("nobody/cares", "x").into_future();
+    soon("an answer", publish).await.unwrap();
+}
