@@ -193,11 +193,13 @@ impl Subscriptions {
 
     /// The subscriptions that the server is to be asked for, in the order in which they were made.
     pub(super) fn wanted(&self) -> Vec<SubscriptionId> {
-        let is_wanted =
-            |(_, one): &(&SubscriptionId, &Subscription)| one.state == SubscriptionState::Wanted;
+        let is_wanted = |one: &Subscription| match one.state {
+            SubscriptionState::Wanted | SubscriptionState::Uncertain => true,
+            SubscriptionState::Asked | SubscriptionState::Made => false,
+        };
         self.all
             .iter()
-            .filter(is_wanted)
+            .filter(|(_, one)| is_wanted(one))
             .map(|(id, _)| *id)
             .collect()
     }
