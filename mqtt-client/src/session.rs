@@ -46,8 +46,8 @@ use std::sync::Arc;
 use fastrand::Rng;
 use mqtt_codec::PacketId;
 
-use self::connect::Unanswered;
 pub use self::connect::{Authentication, Credentials};
+use self::connect::{Ghosts, Unanswered};
 use self::control::Control;
 pub use self::counters::Counters;
 pub use self::disconnect::Disconnecting;
@@ -98,6 +98,7 @@ pub struct Session {
     /// How many attempts in a row have not led to a connection that lasted.
     attempt: u32,
     unanswered: Unanswered,
+    ghosts: Ghosts,
     /// The server to go to next, if another one has named it.
     redirect: Option<Arc<str>>,
     outgoing: Outgoing,
@@ -125,6 +126,7 @@ impl Session {
             client_id: options.client_id.clone(),
             attempt: 0,
             unanswered: Unanswered::No,
+            ghosts: Ghosts::default(),
             redirect: None,
             outgoing: Outgoing::new(&options),
             incoming: Incoming::default(),
@@ -263,7 +265,6 @@ impl Session {
         match &self.phase {
             Phase::Waiting { until } if *until <= now => self.phase = Phase::Opening,
             Phase::Connecting(connecting) if connecting.deadline <= now => {
-                self.unanswered = Unanswered::Connect;
                 self.lose(now, ConnectionError::ConnectTimeout);
             }
             Phase::Connected(_) => self.keep_alive(now),

@@ -75,6 +75,43 @@ pub(super) enum Unanswered {
     Connect,
 }
 
+/// CONNECTs that we gave up waiting for, and that may still be on their way: whoever forwards them late, such as a proxy
+/// that has accepted the connection already, has the server end the next one for them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Ghosts {
+    connects: u32,
+    clean_start: bool,
+}
+
+impl Ghosts {
+    /// How long after a connection was made one is reckoned with.
+    const LAST: Duration = Duration::from_secs(60);
+
+    pub(super) const fn add(&mut self, clean_start: CleanStart) {
+        self.connects = self.connects.saturating_add(1);
+        self.clean_start |= matches!(clean_start, CleanStart::New);
+    }
+
+    /// A connection has ended that lasted so long. None of them comes any more if that is long enough.
+    pub(super) fn age(&mut self, lasted: Duration) {
+        if lasted > Self::LAST {
+            *self = Self::default();
+        }
+    }
+
+    /// The server has given the session to a connection that is not this one: true if that may have been one of them.
+    pub(super) const fn appear(&mut self) -> bool {
+        let appears = self.connects > 0;
+        self.connects = self.connects.saturating_sub(1);
+        appears
+    }
+
+    /// True if one of them may have begun a new session without our hearing of it.
+    pub(super) const fn may_have_cleaned(&self) -> bool {
+        self.clean_start
+    }
+}
+
 impl Session {
     /// A transport is open, as [`wanted`](Self::wanted): the CONNECT is what [`write`](Self::write) gives
     /// next. `[MQTT-3.1.0-1]`

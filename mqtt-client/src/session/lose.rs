@@ -25,7 +25,6 @@ impl Session {
                 if connecting.connack.is_none() {
                     self.protocol.closed_unanswered();
                 }
-                self.unanswered = Unanswered::Connect;
                 self.lose(now, error);
             }
             Phase::Connected(_) => self.lose(now, error),
@@ -60,7 +59,11 @@ impl Session {
         reason: ReasonCode,
         properties: &Properties,
     ) {
-        let is_final = self.is_final(reason);
+        let mut is_final = self.is_final(reason);
+        if reason == ReasonCode::SessionTakenOver {
+            self.age_ghosts(now);
+            is_final &= !self.ghosts.appear();
+        }
         self.refused(
             now,
             Refusal::new(reason, properties),
@@ -107,6 +110,7 @@ impl Session {
     /// There is no connection any longer, or the attempt to make one has failed.
     pub(super) fn lose(&mut self, now: Instant, error: ConnectionError) {
         self.counters.connection_failures += 1;
+        self.reckon_with_ghosts(now, &error);
         if let Phase::Connected(link) = &self.phase {
             let (since, under_way) = (link.since, link.under_way);
             self.strike(now, since, under_way);
@@ -125,6 +129,32 @@ impl Session {
             next,
         });
         self.phase = Phase::Waiting { until: next };
+    }
+
+    /// What the server may have done about CONNECTs without our hearing of it.
+    fn reckon_with_ghosts(&mut self, now: Instant, error: &ConnectionError) {
+        self.age_ghosts(now);
+        match &self.phase {
+            Phase::Connecting(connecting) if !matches!(error, ConnectionError::Refused(_)) => {
+                self.unanswered = Unanswered::Connect;
+                self.ghosts.add(connecting.clean_start);
+            }
+            Phase::Connected(_) if self.ghosts.may_have_cleaned() => {
+                self.unanswered = Unanswered::Connect;
+            }
+            Phase::Connecting(_)
+            | Phase::Connected(_)
+            | Phase::Waiting { .. }
+            | Phase::Opening
+            | Phase::Closing(_)
+            | Phase::Ended(_) => {}
+        }
+    }
+
+    fn age_ghosts(&mut self, now: Instant) {
+        if let Phase::Connected(link) = &self.phase {
+            self.ghosts.age(now.since(link.since));
+        }
     }
 
     /// What belongs to the connection goes with it. The session stays: its messages, what it has received, its

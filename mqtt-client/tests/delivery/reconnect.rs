@@ -4,6 +4,7 @@ mod addresses;
 mod dead_peer;
 mod delay;
 mod fall_back;
+mod ghost;
 mod poison;
 mod session;
 mod stop;
