@@ -49,6 +49,8 @@ async fn the_process() {
     };
     let outbox = RedbOutbox::open(env::var(OUTBOX).unwrap()).unwrap();
     let client = builder(address, version, "publisher")
+        // A CONNECT of the process before may arrive after ours.
+        .retry_on([ReasonCode::SessionTakenOver])
         .outbox(outbox)
         .start()
         .unwrap();
