@@ -1,12 +1,14 @@
 //! What comes in: bytes to packets, one call a packet.
 
+use std::sync::Arc;
+
 use bytes::BytesMut;
 use mqtt_codec::{
     Cut, DecodeError, Frame, Packet, PacketType, Publish, PublishQoS, ReasonCode, Version, cut,
 };
 
 use super::control::ControlPacket;
-use super::event::Event;
+use super::event::{Connected, Event};
 use super::incoming::Arrival;
 use super::link::Ping;
 use super::phase::{After, Phase};
@@ -209,13 +211,24 @@ impl Session {
             }
             Arrival::Clash => return Err(Violation::Content),
         }
-        // [MQTT-3.3.4-9]
-        let maximum = usize::from(self.options.receive_maximum.max(1));
-        if self.protocol.version.has_properties() && self.incoming.used() > maximum {
+        if self.incoming.used() > self.receive_maximum() {
             return Err(Violation::ReceiveMaximumExceeded);
         }
         self.acknowledge_in_turn(now);
         Ok(())
+    }
+
+    /// How many messages the server may send before it has acknowledgements. `[MQTT-3.3.4-9]`
+    ///
+    /// In a session that was resumed, Mosquitto 2.0.11 does not count what it sends again. Closing the connection for
+    /// that would only begin it anew; packet identifiers, and the bytes above which nothing is read, are bounds enough.
+    fn receive_maximum(&self) -> usize {
+        let is_new = |agreed: &Arc<Connected>| !agreed.session_present;
+        if self.protocol.version.has_properties() && self.connected().is_some_and(is_new) {
+            self.options.receive_maximum.max(1).into()
+        } else {
+            usize::MAX
+        }
     }
 
     fn hand_over(

@@ -15,6 +15,8 @@ use crate::proxy::{Plan, Proxy};
 use crate::seeds::seeds;
 use crate::soon;
 
+/// How many connections a proxy cuts.
+const CUT: usize = 4;
 const VERSIONS: [Version; 2] = [Version::V3_1_1, Version::V5];
 
 /// A subscriber that is slower than the publisher gets everything: the server has to wait.
@@ -35,7 +37,7 @@ async fn slow_subscriber(kind: Kind, version: Version, seed: u64) {
     let Some(broker) = Broker::start(kind).await else {
         return;
     };
-    let proxy = Proxy::start(broker.address(), Plan::random(random.u64(..), 4));
+    let proxy = Proxy::start(broker.address(), Plan::random(random.u64(..), CUT));
     let subscriber = builder(proxy.address(), version, "subscriber")
         .receive_maximum(5)
         .start()
@@ -70,6 +72,9 @@ async fn slow_subscriber(kind: Kind, version: Version, seed: u64) {
     let _ = tokio::time::timeout(Duration::from_secs(20), reading).await;
     let broken = book.open().broken(Promise::Kept);
     assert!(broken.is_empty(), "not as promised:\n{broken}");
+    // It is not the client that ends connections.
+    let connections = proxy.seen().connections;
+    assert!(connections <= CUT + 1, "{connections}");
 }
 
 /// A message that nobody has taken is not acknowledged, and the window is closed by that.
@@ -121,6 +126,39 @@ async fn acknowledged(link: &mut Link) -> u16 {
             packet_id.get()
         }
         other => panic!("{other:?} instead of an acknowledgement"),
+    }
+}
+
+/// A server that sends more than it may is told so; but not in a session that it goes on with, where Mosquitto 2.0.11 does
+/// not count what it sends again: closing the connection for that would begin it anew, for ever.
+#[tokio::test]
+async fn a_server_may_send_too_much_again() {
+    let broker = FakeBroker::start();
+    let client = builder(broker.address(), Version::V5, "client")
+        .receive_maximum(2)
+        .start()
+        .unwrap();
+    let mut link = broker.accept(Session::New).await;
+    let mut stream = client.subscribe("t").start().unwrap();
+    link.subscribed().await;
+    for number in 1..=3 {
+        link.deliver(with_id(QoS::AtLeastOnce, number), "t", "x")
+            .await;
+    }
+    let last = link.ends().await.pop();
+    let Some(Packet::Disconnect(disconnect)) = last else {
+        panic!("{last:?} instead of a DISCONNECT");
+    };
+    assert_eq!(disconnect.reason, ReasonCode::ReceiveMaximumExceeded);
+
+    let mut link = broker.accept(Session::Present).await;
+    for number in 1..=5 {
+        link.deliver_again(with_id(QoS::AtLeastOnce, number), "t", "x")
+            .await;
+    }
+    for number in 1..=5 {
+        soon("a message", stream.next()).await.unwrap();
+        assert_eq!(acknowledged(&mut link).await, number);
     }
 }
 
@@ -248,4 +286,71 @@ async fn comes_again(broker: &Broker, version: Version, qos: QoS, topic: &str) {
 async fn wait_for_acknowledgements(client: &Client) {
     let publish = client.publish("nobody/cares", "x").into_future();
     soon("an answer", publish).await.unwrap();
+}
+
+/// Acknowledged in any order, after a while, or not at all and dropped, through a bad proxy: everything is seen, what was
+/// acknowledged at QoS 2 is not seen again, and in the end nothing is left at the server.
+#[tokio::test]
+async fn manual_acknowledgements_survive_bad_connections() {
+    for seed in seeds(3) {
+        for version in VERSIONS {
+            println!("seed {seed}, {version:?}");
+            acknowledges_at_random(version, seed).await;
+        }
+    }
+}
+
+async fn acknowledges_at_random(version: Version, seed: u64) {
+    let mut random = Rng::with_seed(seed);
+    let broker = Broker::start(Kind::Embedded).await.unwrap();
+    let proxy = Proxy::start(broker.address(), Plan::random(random.u64(..), 8));
+    let client = builder(proxy.address(), version, "subscriber")
+        .receive_maximum(20)
+        .start()
+        .unwrap();
+    let subscribe = client.subscribe("t/#").qos(QoS::ExactlyOnce).manual_ack();
+    let mut stream = soon("the SUBACK", subscribe.into_future()).await.unwrap();
+    let publisher = builder(broker.address(), version, "publisher")
+        .start()
+        .unwrap();
+    let book = Book::new(QoS::ExactlyOnce);
+    book.open().ignore_order();
+    let load = Load {
+        messages: 150,
+        pause: Duration::from_millis(2),
+        payload_bytes_max: 100,
+    };
+    let publishing = tokio::spawn(publish_all(publisher, book.clone(), load, random.fork()));
+    let mut hands = Vec::new();
+    let work = async {
+        while !publishing.is_finished() || book.open().missing() > 0 {
+            let next = tokio::time::timeout(Duration::from_millis(5), stream.next()).await;
+            if let Ok(message) = next {
+                hands.push(message.expect("the client lives"));
+            }
+            while hands.len() > 10 || (next_is_late(&mut random) && !hands.is_empty()) {
+                let message = hands.swap_remove(random.usize(..hands.len()));
+                if random.u8(..8) == 0 && message.qos != QoS::AtMostOnce {
+                    drop(message);
+                    continue;
+                }
+                let (number, _) = message.text().unwrap().split_once(' ').unwrap();
+                book.open()
+                    .receive(message.topic(), number.parse().unwrap());
+                message.ack();
+            }
+        }
+    };
+    // What is missing, the ledger tells.
+    let _ = tokio::time::timeout(Duration::from_secs(20), work).await;
+    publishing.await.unwrap();
+    let broken = book.open().broken(Promise::Kept);
+    assert!(broken.is_empty(), "not as promised:\n{broken}");
+    drop((hands, stream));
+    let drain = client.disconnect().drain(Duration::from_secs(5));
+    soon("the end", drain.into_future()).await.unwrap();
+}
+
+fn next_is_late(random: &mut Rng) -> bool {
+    random.u8(..3) == 0
 }
