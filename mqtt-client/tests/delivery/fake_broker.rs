@@ -111,17 +111,6 @@ impl FakeBroker {
         link
     }
 
-    /// Lets the client in once, and answers all it sends until it has gone.
-    pub(crate) async fn serve_one(&self, session: Session) -> Vec<Packet> {
-        let mut link = self.accept(session).await;
-        let mut all = Vec::new();
-        while let Got::Packet(packet) = link.next(crate::SOON).await {
-            link.answer(&packet).await;
-            all.push(packet);
-        }
-        all
-    }
-
     /// Fails if a connection comes in this time.
     pub(crate) async fn nobody_comes(&self, within: Duration) {
         let listener = self.listener.as_ref().expect("it listens");

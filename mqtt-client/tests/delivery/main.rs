@@ -21,6 +21,7 @@ mod promises;
 
 mod drain;
 mod outbox;
+mod queue;
 mod reconnect;
 mod streams;
 

@@ -76,7 +76,7 @@ async fn the_process() {
 }
 
 fn topic_and_qos(number: u64) -> (&'static str, QoS) {
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         ("t/1", QoS::AtLeastOnce)
     } else {
         ("t/2", QoS::ExactlyOnce)

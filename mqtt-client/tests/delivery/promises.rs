@@ -12,6 +12,9 @@ use crate::proxy::{Plan, Proxy};
 use crate::seeds::seeds;
 use crate::soon;
 
+/// How many connections a proxy cuts.
+const CUT: usize = 8;
+
 /// How a run goes, apart from its seed.
 #[derive(Clone, Copy, Debug)]
 struct Run {
@@ -52,7 +55,7 @@ impl Trouble {
     }
 
     fn plan(self, random: &mut Rng) -> Plan {
-        let plan = Plan::random(random.u64(..), 8);
+        let plan = Plan::random(random.u64(..), CUT);
         match self {
             // More than a CONNECT and a CONNACK have.
             Self::CutLater => plan.after(200),
@@ -128,6 +131,11 @@ async fn keeps_its_promise(run: Run, seed: u64) -> bool {
     assert!(broken.is_empty(), "not as promised:\n{broken}");
     // A message is given up after three connections at the least.
     let connections = upstream.seen().connections;
+    if !matches!(run.trouble, Trouble::Killed(_)) {
+        // It is not the clients that end connections.
+        let most = connections.max(downstream.seen().connections);
+        assert!(most <= CUT + 1, "{most} connections");
+    }
     let poisoned = ledger.poisoned();
     assert!(
         3 * poisoned <= connections,
