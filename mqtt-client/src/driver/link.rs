@@ -27,6 +27,8 @@ pub(super) struct Link {
     out: Vec<u8>,
     written: usize,
     output: Output,
+    /// Why nothing more can be written. What the server said before that is still to be read: it may be why.
+    write_error: Option<io::Error>,
     /// Why there is nothing to be read or written any more.
     pub(super) error: Option<ConnectionError>,
 }
@@ -67,6 +69,7 @@ impl Link {
             out: Vec::new(),
             written: 0,
             output: Output::Idle,
+            write_error: None,
             error: None,
         }
     }
@@ -97,9 +100,14 @@ impl Link {
         }
         let wrote = self.poll_write(cx);
         let read = match reading {
-            Reading::Wanted | Reading::Discarded if self.error.is_none() => self.poll_read(cx),
-            Reading::Wanted | Reading::Discarded | Reading::Unwanted => Poll::Pending,
+            Reading::Wanted | Reading::Discarded => self.poll_read(cx),
+            Reading::Unwanted => Poll::Pending,
         };
+        if read.is_pending()
+            && let Some(error) = self.write_error.take()
+        {
+            self.broken(error);
+        }
         if reading == Reading::Discarded {
             self.received.clear();
         }
@@ -133,6 +141,9 @@ impl Link {
 
     /// Ready when all is written.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.write_error.is_some() {
+            return Poll::Pending;
+        }
         let done = loop {
             let step = match self.output {
                 Output::Idle | Output::Shut => return Poll::Pending,
@@ -147,8 +158,8 @@ impl Link {
                 (Poll::Ready(_), Output::Shutting) => break Output::Shut,
                 (Poll::Ready(Ok(())), Output::Idle | Output::Shut) => return Poll::Pending,
                 (Poll::Ready(Err(error)), _) => {
-                    self.broken(error);
-                    return Poll::Ready(());
+                    self.write_error = Some(error);
+                    return Poll::Pending;
                 }
             }
         };

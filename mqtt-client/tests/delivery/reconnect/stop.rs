@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use mqtt_client::{Client, ConnectionError, Ended, Error, State, Version};
-use mqtt_codec::{PacketType, ReasonCode};
+use mqtt_client::{Client, ConnectionError, Ended, Error, QoS, State, Version};
+use mqtt_codec::{Disconnect, Packet, PacketType, ReasonCode};
 
 use super::connected;
 use crate::fake_broker::{FakeBroker, Session};
@@ -172,5 +172,40 @@ async fn a_final_reason_can_be_made_to_mean_try_again() {
         let link = broker.accept(Session::New).await;
         link.disconnect(reason).await;
         broker.accept(Session::Present).await;
+    }
+}
+
+/// What the server says last is heard, also by a client that is writing when the connection is reset right behind it.
+#[tokio::test]
+async fn the_reason_is_heard_while_writing() {
+    for _ in 0..5 {
+        let broker = FakeBroker::start();
+        let (client, mut link) = connected(&broker, Version::V5).await;
+        let mut state = client.state();
+        soon("a connection", async {
+            while !state.now().is_connected() {
+                state.changed().await;
+            }
+        })
+        .await;
+        // Nobody reads this: it fills the sockets.
+        for _ in 0..500 {
+            let publish = client.publish("t", vec![0; 64 << 10]).qos(QoS::AtMostOnce);
+            drop(publish.try_enqueue().unwrap());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let disconnect = Disconnect::new(ReasonCode::SessionTakenOver);
+        link.send(&Packet::Disconnect(disconnect)).await;
+        link.reset();
+        let end = soon("the end", async {
+            loop {
+                if let State::Ended(ended) = state.now() {
+                    return ended;
+                }
+                state.changed().await;
+            }
+        })
+        .await;
+        assert!(end.to_string().contains("0x8E"), "{end}");
     }
 }
