@@ -58,11 +58,14 @@ pub use self::options::{Offline, OnSessionLoss, Redirects, SessionOptions, Versi
 use self::outgoing::Outgoing;
 use self::phase::{Phase, Protocol};
 use self::receive::Reading;
-use self::recorded::Recorded;
+use self::recorded::{ChangeNumber, Recorded};
 use self::subscriptions::Subscriptions;
 pub use self::write::WRITE_BYTES;
 use crate::outbox::{OutboxChange, OutboxError, Stored};
 use crate::{ConnectionError, Ended, Instant, Message};
+
+/// Seeded by chance: a server that chooses keys cannot make them collide.
+type Map<K, V> = hashbrown::HashMap<K, V, foldhash::fast::RandomState>;
 
 /// An accepted message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -106,6 +109,9 @@ pub struct Session {
     subscriptions: Subscriptions,
     control: Control,
     recorded: Recorded,
+    /// The change that tells the outbox of this session. A SUBSCRIBE waits for it: without one no message
+    /// comes whose packet identifier could be taken for one of the session before.
+    begun: ChangeNumber,
     draining: Option<Draining>,
     undelivered: Vec<(PublishId, Message)>,
     reading: Reading,
@@ -133,6 +139,7 @@ impl Session {
             subscriptions: Subscriptions::default(),
             control: Control::default(),
             recorded: Recorded::default(),
+            begun: ChangeNumber::default(),
             draining: None,
             undelivered: Vec::new(),
             reading: Reading::Wanted,
@@ -147,12 +154,20 @@ impl Session {
     /// To be called before the first connection.
     pub fn restore(&mut self, stored: Stored) {
         self.recorded.begin();
-        if self.client_id.is_empty()
-            && let Some(client_id) = stored.client_id
-        {
-            self.client_id = client_id.as_ref().to_owned();
+        match stored.client_id {
+            Some(kept) if self.client_id.is_empty() || self.client_id == *kept => {
+                self.client_id = kept.as_ref().to_owned();
+                self.incoming.restore(stored.received);
+            }
+            // What was received was for another client identifier, whose sessions are others.
+            Some(_) | None if !self.client_id.is_empty() => {
+                let client_id = self.client_id.as_str().into();
+                self.begun = self
+                    .recorded
+                    .urgent(|| OutboxChange::NewSession { client_id });
+            }
+            Some(_) | None => {}
         }
-        self.incoming.restore(stored.received);
         self.outgoing
             .restore(stored.outgoing, self.options.in_flight_max);
     }

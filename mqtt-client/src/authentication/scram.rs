@@ -20,8 +20,9 @@ use super::{AuthenticationError, Authenticator};
 /// for less may be an impostor who wants a proof that is cheap to guess passwords with.
 pub(super) const ITERATIONS_MIN: u32 = 4096;
 
-/// More iterations are refused: these take about a fifth of a second on a fast processor and seconds on a small
-/// one, and are what is recommended for stored passwords. A hostile server could ask for four billion.
+/// More iterations are refused: these take a tenth of a second on a processor with instructions for SHA-256,
+/// several times that on others, and are what is recommended for stored passwords. A hostile server could ask for
+/// four billion, which take minutes.
 pub(super) const ITERATIONS_MAX: u32 = 600_000;
 
 /// Random bytes of a nonce: nobody meets the same one twice.

@@ -1,10 +1,10 @@
 //! Topic aliases, both ways. They live as long as a connection. `[MQTT-3.3.2-7]`
 
-use std::collections::HashMap;
 use std::num::NonZeroU16;
 
 use mqtt_codec::{Publish, TopicName};
 
+use super::Map;
 use crate::Violation;
 
 /// A topic of so many bytes or fewer is not worth an alias: its property takes three.
@@ -13,7 +13,7 @@ const TOPIC_BYTES_WORTH: usize = 6;
 /// Aliases that we have told the server.
 #[derive(Debug)]
 pub(super) struct AliasesSent {
-    aliases: HashMap<TopicName, usize>,
+    aliases: Map<TopicName, usize>,
     slots: Vec<Slot>,
     slots_max: usize,
     hand: usize,
@@ -45,7 +45,7 @@ impl AliasesSent {
     /// At most so many, from 1 on. `[MQTT-3.2.2-17]` `[MQTT-3.2.2-18]`
     pub(super) fn new(maximum: u16) -> Self {
         Self {
-            aliases: HashMap::new(),
+            aliases: Map::default(),
             slots: Vec::new(),
             slots_max: maximum.into(),
             hand: 0,
@@ -113,14 +113,14 @@ fn number(at: usize) -> u16 {
 /// Aliases that the server has told us.
 #[derive(Debug)]
 pub(super) struct AliasesReceived {
-    topics: HashMap<NonZeroU16, TopicName>,
+    topics: Map<NonZeroU16, TopicName>,
     maximum: u16,
 }
 
 impl AliasesReceived {
     pub(super) fn new(maximum: u16) -> Self {
         Self {
-            topics: HashMap::new(),
+            topics: Map::default(),
             maximum,
         }
     }

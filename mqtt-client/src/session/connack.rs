@@ -176,7 +176,7 @@ impl Session {
         }
         self.incoming.forget();
         let client_id = self.client_id.as_str();
-        self.recorded.lazy(|| OutboxChange::NewSession {
+        self.begun = self.recorded.urgent(|| OutboxChange::NewSession {
             client_id: client_id.into(),
         });
         let lost = self

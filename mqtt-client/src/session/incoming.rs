@@ -3,18 +3,18 @@
 //! A message is acknowledged when all its readers are done with it, and acknowledgements leave in the
 //! order in which the messages came. One that nobody reads yet is held.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, Hash, Hasher};
 
 use mqtt_codec::{PacketId, QoS, ReasonCode};
 
-use super::{DeliveryId, SubscriptionId};
+use super::{DeliveryId, Map, SubscriptionId};
 use crate::Message;
 
 /// What is held, by packet identifier. QoS 1 and 2 share the identifiers.
 #[derive(Debug, Default)]
 pub(super) struct Incoming {
-    held: HashMap<PacketId, Held>,
+    held: Map<PacketId, Held>,
     /// Those of QoS 1 that came on this connection and are not acknowledged, in order. `[MQTT-4.6.0-2]`
     order_qos1: VecDeque<PacketId>,
     /// The same for QoS 2. `[MQTT-4.6.0-3]`
@@ -127,7 +127,7 @@ impl Incoming {
         &mut self,
         packet_id: PacketId,
         message: &Message,
-        readers: Vec<SubscriptionId>,
+        readers: &[SubscriptionId],
     ) -> Arrival {
         let fingerprint = fingerprint(message);
         let order = match message.qos {
@@ -169,13 +169,13 @@ impl Incoming {
         &mut self,
         packet_id: PacketId,
         message: &Message,
-        readers: Vec<SubscriptionId>,
+        readers: &[SubscriptionId],
         fingerprint: u64,
     ) -> Arrival {
         let delivery = self.new_delivery(packet_id);
         let state = if !readers.is_empty() {
             HeldState::Reading {
-                readers,
+                readers: readers.to_vec(),
                 message: message.clone(),
                 reason: ReasonCode::Success,
             }
@@ -383,7 +383,7 @@ impl Held {
 
 /// The first kilobyte of a payload is enough: the packet identifier and DUP say the same already.
 fn fingerprint(message: &Message) -> u64 {
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = foldhash::fast::FixedState::default().build_hasher();
     message.topic.as_bytes().hash(&mut hasher);
     message.payload.len().hash(&mut hasher);
     let length = message.payload.len().min(1024);

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use mqtt_codec::{
-    Cut, DecodeError, Frame, Packet, PacketType, Publish, PublishQoS, ReasonCode, Version, cut,
+    Cut, DecodeError, Frame, Packet, PacketId, PacketType, Publish, PublishQoS, QoS, ReasonCode,
+    Version, cut,
 };
 
 use super::control::ControlPacket;
@@ -13,7 +14,7 @@ use super::incoming::Arrival;
 use super::link::Ping;
 use super::phase::{After, Phase};
 use super::recorded::ChangeNumber;
-use super::{DeliveryId, Session};
+use super::{DeliveryId, Session, SubscriptionId};
 use crate::outbox::OutboxChange;
 use crate::{ConnectionError, Instant, Message, Violation};
 
@@ -125,7 +126,7 @@ impl Session {
         }
         match packet {
             Packet::ConnAck(connack) => self.handle_connack(now, connack),
-            Packet::Publish(publish) => self.handle_publish(now, &publish),
+            Packet::Publish(publish) => self.handle_publish(now, publish),
             Packet::PubAck(ack) => self.handle_puback(&ack),
             Packet::PubRec(ack) => self.handle_pubrec(&ack),
             Packet::PubRel(ack) => {
@@ -159,19 +160,19 @@ impl Session {
     }
 
     /// `[MQTT-3.3.4-1]`
-    fn handle_publish(&mut self, now: Instant, publish: &Publish) -> Result<(), Violation> {
+    fn handle_publish(&mut self, now: Instant, publish: Publish) -> Result<(), Violation> {
         self.counters.messages_received += 1;
         let Phase::Connected(link) = &mut self.phase else {
             return Err(Violation::UnexpectedPacket);
         };
-        let topic = link.aliases_received.resolve(publish)?;
+        let topic = link.aliases_received.resolve(&publish)?;
         let message = Message {
             topic,
-            payload: publish.payload.clone(),
+            payload: publish.payload,
             qos: publish.qos.level(),
             retain: publish.retain,
             dup: publish.dup,
-            properties: publish.properties.clone(),
+            properties: publish.properties,
         };
         match publish.qos {
             PublishQoS::AtMostOnce => {
@@ -179,11 +180,11 @@ impl Session {
                 if readers.is_empty() {
                     self.counters.messages_unwanted += 1;
                 }
-                self.hand_over(readers, None, &message);
+                self.hand_over(&readers, None, message);
                 Ok(())
             }
             PublishQoS::AtLeastOnce(id) | PublishQoS::ExactlyOnce(id) => {
-                self.handle_acknowledged_publish(now, id, &message)
+                self.handle_acknowledged_publish(now, id, message)
             }
         }
     }
@@ -192,16 +193,16 @@ impl Session {
     fn handle_acknowledged_publish(
         &mut self,
         now: Instant,
-        id: mqtt_codec::PacketId,
-        message: &Message,
+        id: PacketId,
+        message: Message,
     ) -> Result<(), Violation> {
-        let readers = self.subscriptions.readers(message);
-        match self.incoming.arrive(id, message, readers.clone()) {
+        let readers = self.subscriptions.readers(&message);
+        match self.incoming.arrive(id, &message, &readers) {
             Arrival::New(delivery) => {
                 if readers.is_empty() {
                     self.counters.messages_unwanted += 1;
                 }
-                self.hand_over(readers, Some(delivery), message);
+                self.hand_over(&readers, Some(delivery), message);
             }
             Arrival::Known => self.counters.duplicates_suppressed += 1,
             Arrival::Recorded => {
@@ -233,26 +234,29 @@ impl Session {
 
     fn hand_over(
         &mut self,
-        readers: Vec<super::SubscriptionId>,
+        readers: &[SubscriptionId],
         delivery: Option<DeliveryId>,
-        message: &Message,
+        message: Message,
     ) {
-        let events = readers.into_iter().map(|subscription| Event::Message {
-            subscription,
+        let Some((last, others)) = readers.split_last() else {
+            return;
+        };
+        let events = others.iter().map(|subscription| Event::Message {
+            subscription: *subscription,
             delivery,
             message: message.clone(),
         });
         self.events.extend(events);
+        self.events.push_back(Event::Message {
+            subscription: *last,
+            delivery,
+            message,
+        });
     }
 
     /// This reader is done with a message. PUBACK or PUBREC leave when all are, in the order in which the
     /// messages came. A message of a session that is gone is ignored.
-    pub fn acknowledge(
-        &mut self,
-        now: Instant,
-        reader: super::SubscriptionId,
-        delivery: DeliveryId,
-    ) {
+    pub fn acknowledge(&mut self, now: Instant, reader: SubscriptionId, delivery: DeliveryId) {
         self.incoming.done(reader, delivery, ReasonCode::Success);
         self.acknowledge_in_turn(now);
     }
@@ -262,7 +266,7 @@ impl Session {
     pub fn reject(
         &mut self,
         now: Instant,
-        reader: super::SubscriptionId,
+        reader: SubscriptionId,
         delivery: DeliveryId,
         reason: ReasonCode,
     ) {
@@ -287,16 +291,16 @@ impl Session {
         while let Some(due) = self.incoming.next_due() {
             let packet_id = due.packet_id;
             let (packet, after) = match due.qos {
-                mqtt_codec::QoS::ExactlyOnce if due.reason.is_failure() => (
+                QoS::ExactlyOnce if due.reason.is_failure() => (
                     ControlPacket::PubRec(packet_id, due.reason),
                     ChangeNumber::default(),
                 ),
-                mqtt_codec::QoS::ExactlyOnce => {
+                QoS::ExactlyOnce => {
                     let change = || OutboxChange::Received { packet_id };
                     let after = self.recorded.urgent(change);
                     (ControlPacket::PubRec(packet_id, due.reason), after)
                 }
-                mqtt_codec::QoS::AtMostOnce | mqtt_codec::QoS::AtLeastOnce => (
+                QoS::AtMostOnce | QoS::AtLeastOnce => (
                     ControlPacket::PubAck(packet_id, due.reason),
                     ChangeNumber::default(),
                 ),
@@ -306,7 +310,7 @@ impl Session {
     }
 
     /// PUBREL: PUBCOMP follows, whatever we know of the identifier. `[MQTT-4.3.3-11]`
-    fn handle_pubrel(&mut self, packet_id: mqtt_codec::PacketId) {
+    fn handle_pubrel(&mut self, packet_id: PacketId) {
         let (reason, after) = if self.incoming.release(packet_id) {
             let change = || OutboxChange::Completed { packet_id };
             (ReasonCode::Success, self.recorded.urgent(change))

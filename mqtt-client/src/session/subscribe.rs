@@ -6,6 +6,7 @@ use mqtt_codec::{
     TopicFilters, UnsubAck, Unsubscribe,
 };
 
+use super::control::ControlPacket;
 use super::event::{Availability, Event};
 use super::phase::Phase;
 use super::subscriptions::{Asked, Leaving, Pending, SubscriptionState, Told};
@@ -215,11 +216,13 @@ impl Session {
         if let (Ok(subscriptions), Ok(properties)) = (payload(&batch.filters), properties) {
             self.subscriptions
                 .expect(packet_id, Pending::Subscribe(batch.asked));
-            self.control.push(Packet::Subscribe(Subscribe {
+            let packet = Packet::Subscribe(Subscribe {
                 packet_id,
                 properties,
                 subscriptions,
-            }));
+            });
+            self.control
+                .push_after(ControlPacket::Other(Box::new(packet)), self.begun);
         }
     }
 

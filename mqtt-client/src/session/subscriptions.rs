@@ -1,11 +1,11 @@
 //! The subscriptions that the application wants, and where each stands with the server.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use mqtt_codec::{PacketId, Properties, SubscriptionOptions, TopicFilter};
 
-use super::SubscriptionId;
+use super::{Map, SubscriptionId};
 use crate::Message;
 
 /// All subscriptions, with an index of who reads what.
@@ -13,11 +13,11 @@ use crate::Message;
 pub(super) struct Subscriptions {
     all: BTreeMap<SubscriptionId, Subscription>,
     /// Readers by topic filter.
-    readers: HashMap<Bytes, Vec<SubscriptionId>>,
+    readers: Map<Bytes, Vec<SubscriptionId>>,
     /// The filters that a topic name is not simply equal to: with wildcards, or shared.
     patterns: Vec<TopicFilter>,
     /// What was asked of the server on this connection.
-    pending: HashMap<PacketId, Pending>,
+    pending: Map<PacketId, Pending>,
     /// What the server has to be told to forget.
     leaving: Vec<Leaving>,
     last: u32,
