@@ -55,6 +55,14 @@ impl Broker {
         }
     }
 
+    /// Where it listens for WebSockets, if it is `mqttd`.
+    pub(crate) fn websocket_address(&self) -> SocketAddr {
+        match self {
+            Self::Embedded(_) => panic!("an embedded broker has no WebSockets"),
+            Self::Process(process) => process.websocket_address(),
+        }
+    }
+
     /// Ends it as abruptly as it can be with its sessions kept, or lost.
     pub(crate) async fn kill(&mut self, sessions: Sessions) {
         match self {

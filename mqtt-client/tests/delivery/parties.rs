@@ -39,7 +39,12 @@ impl Book {
 
 /// A client whose session stays, and which is soon back.
 pub(crate) fn builder(address: SocketAddr, version: Version, client_id: &str) -> Builder {
-    Client::builder(&format!("mqtt://{address}"))
+    builder_of(&format!("mqtt://{address}"), version, client_id)
+}
+
+/// The same with any URL.
+pub(crate) fn builder_of(url: &str, version: Version, client_id: &str) -> Builder {
+    Client::builder(url)
         .client_id(client_id)
         .version(version)
         .session_expiry(Duration::from_secs(3600))

@@ -1,5 +1,6 @@
 //! What is accepted is delivered as promised, whatever becomes of the connections and the broker.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -7,7 +8,7 @@ use mqtt_client::{Client, QoS, Version};
 
 use crate::broker::{Broker, Kind, Sessions};
 use crate::ledger::Promise;
-use crate::parties::{Book, Load, Reader, builder, outcome, publish_all, settle, tell_states};
+use crate::parties::{Book, Load, Reader, builder_of, outcome, publish_all, settle, tell_states};
 use crate::proxy::{Plan, Proxy};
 use crate::seeds::seeds;
 use crate::soon;
@@ -19,11 +20,32 @@ const CUT: usize = 8;
 #[derive(Clone, Copy, Debug)]
 struct Run {
     kind: Kind,
+    transport: Transport,
     version: Version,
     trouble: Trouble,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Transport {
+    Tcp,
+    WebSocket,
+}
+
 impl Run {
+    fn address(self, broker: &Broker) -> SocketAddr {
+        match self.transport {
+            Transport::Tcp => broker.address(),
+            Transport::WebSocket => broker.websocket_address(),
+        }
+    }
+
+    fn url(self, proxy: &Proxy) -> String {
+        match self.transport {
+            Transport::Tcp => format!("mqtt://{}", proxy.address()),
+            Transport::WebSocket => format!("ws://{}/mqtt", proxy.address()),
+        }
+    }
+
     fn subscribed(self) -> QoS {
         if self.kind == Kind::Mosquitto && self.trouble == Trouble::Killed(Sessions::Kept) {
             // After a restart, Mosquitto sends the PUBLISH again for which it has sent a PUBREL.
@@ -65,10 +87,15 @@ impl Trouble {
 }
 
 async fn both_versions(kind: Kind, trouble: Trouble, few: u64) {
+    over(Transport::Tcp, kind, trouble, few).await;
+}
+
+async fn over(transport: Transport, kind: Kind, trouble: Trouble, few: u64) {
     for seed in seeds(few) {
         for version in [Version::V3_1_1, Version::V5] {
             let run = Run {
                 kind,
+                transport,
                 version,
                 trouble,
             };
@@ -88,31 +115,31 @@ async fn keeps_its_promise(run: Run, seed: u64) -> bool {
         return false;
     };
     println!("the publisher's proxy:");
-    let upstream = Proxy::start(broker.address(), run.trouble.plan(&mut random));
+    let upstream = Proxy::start(run.address(&broker), run.trouble.plan(&mut random));
     println!("the subscriber's proxy:");
-    let downstream = Proxy::start(broker.address(), run.trouble.plan(&mut random));
+    let downstream = Proxy::start(run.address(&broker), run.trouble.plan(&mut random));
     let book = Book::new(run.subscribed());
 
-    let subscriber = builder(downstream.address(), run.version, "subscriber")
-        .start()
-        .unwrap();
+    let mut client = |proxy: &Proxy, client_id| {
+        builder_of(&run.url(proxy), run.version, client_id)
+            .receive_maximum(random.choice([1, 3, 256]).unwrap())
+            .in_flight_max(random.choice([1, 10, 1000]).unwrap())
+            .start()
+            .unwrap()
+    };
+    let subscriber = client(&downstream, "subscriber");
     tell_states("subscriber", &subscriber);
     let _reader = Reader::start(&subscriber, book.clone()).await;
-    let publisher = builder(upstream.address(), run.version, "publisher")
-        .start()
-        .unwrap();
+    let publisher = client(&upstream, "publisher");
     tell_states("publisher", &publisher);
     let load = Load {
         messages: 150,
         pause: Duration::from_millis(3),
-        payload_bytes_max: 100,
+        // One in three of these is larger than what is read or written at once.
+        payload_bytes_max: if seed % 3 == 2 { 100_000 } else { 100 },
     };
-    let publishing = tokio::spawn(publish_all(
-        publisher.clone(),
-        book.clone(),
-        load,
-        random.fork(),
-    ));
+    let publishing = publish_all(publisher.clone(), book.clone(), load, random.fork());
+    let publishing = tokio::spawn(publishing);
     if let Trouble::Killed(sessions) = run.trouble {
         for _ in 0..3 {
             tokio::time::sleep(Duration::from_millis(random.u64(20..200))).await;
@@ -180,6 +207,11 @@ async fn connections_are_cut_anywhere() {
 async fn connections_to_mqttd_are_cut() {
     both_versions(Kind::Mqttd, Trouble::CutLater, 1).await;
     both_versions(Kind::Mqttd, Trouble::Cut, 1).await;
+}
+
+#[tokio::test]
+async fn websockets_are_cut() {
+    over(Transport::WebSocket, Kind::Mqttd, Trouble::Cut, 2).await;
 }
 
 #[tokio::test]

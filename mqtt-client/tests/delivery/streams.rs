@@ -354,3 +354,83 @@ async fn acknowledges_at_random(version: Version, seed: u64) {
 fn next_is_late(random: &mut Rng) -> bool {
     random.u8(..3) == 0
 }
+
+/// An acknowledgement of a message of a lost session is none of the message that has its packet identifier now.
+#[tokio::test]
+async fn what_a_lost_session_has_sent_is_not_acknowledged() {
+    for version in VERSIONS {
+        for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+            let broker = FakeBroker::start();
+            let client = builder(broker.address(), version, "client")
+                .start()
+                .unwrap();
+            let mut link = broker.accept(Session::New).await;
+            let mut stream = client.subscribe("t").qos(qos).manual_ack().start().unwrap();
+            link.subscribed().await;
+            link.deliver(with_id(qos, 1), "t", "old").await;
+            let old = soon("a message", stream.next()).await.unwrap();
+            link.close().await;
+
+            let mut link = broker.accept(Session::New).await;
+            link.subscribed().await;
+            link.deliver(with_id(qos, 1), "t", "new").await;
+            let new = soon("a message", stream.next()).await.unwrap();
+            assert_eq!(new.text().unwrap(), "new");
+            old.ack();
+            link.is_quiet(Duration::from_millis(30)).await;
+            new.ack();
+            assert_eq!(acknowledged(&mut link).await, 1);
+        }
+    }
+}
+
+/// Messages of a session that goes on may come before anybody subscribes: they are kept for whoever does.
+#[tokio::test]
+async fn messages_wait_for_their_stream() {
+    for kind in Kind::ALL {
+        let Some(broker) = Broker::start(kind).await else {
+            continue;
+        };
+        for version in VERSIONS {
+            let name = format!("{version:?}");
+            let subscriber = || {
+                builder(broker.address(), version, &format!("s {name}"))
+                    .start()
+                    .unwrap()
+            };
+            let client = subscriber();
+            let subscribe = client.subscribe(&name).qos(QoS::ExactlyOnce);
+            let stream = soon("the SUBACK", subscribe.into_future()).await.unwrap();
+            soon("the end", client.disconnect().into_future())
+                .await
+                .unwrap();
+            drop((stream, client));
+            let publisher = builder(broker.address(), version, &format!("p {name}"))
+                .start()
+                .unwrap();
+            for number in 0..10 {
+                let publish = publisher
+                    .publish(&name, number.to_string())
+                    .qos(QoS::ExactlyOnce);
+                soon("an answer", publish.into_future()).await.unwrap();
+            }
+
+            let client = subscriber();
+            soon("the messages", async {
+                while client.metrics().session.unclaimed < 10 {
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+            })
+            .await;
+            let mut stream = client
+                .subscribe(&name)
+                .qos(QoS::ExactlyOnce)
+                .start()
+                .unwrap();
+            for number in 0..10 {
+                let message = soon("a message", stream.next()).await.unwrap();
+                assert_eq!(message.text().unwrap(), number.to_string(), "{kind}");
+            }
+        }
+    }
+}

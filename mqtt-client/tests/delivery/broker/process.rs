@@ -21,6 +21,7 @@ pub(crate) struct Process {
     program: PathBuf,
     directory: Directory,
     port: Port,
+    websocket: Port,
     child: Option<Child>,
 }
 
@@ -33,12 +34,18 @@ impl Process {
             program,
             directory: Directory::new(),
             port: Port::new(),
+            websocket: Port::new(),
             child: None,
         })
     }
 
     pub(super) const fn address(&self) -> SocketAddr {
         self.port.address()
+    }
+
+    /// Where `mqttd` listens for WebSockets.
+    pub(super) const fn websocket_address(&self) -> SocketAddr {
+        self.websocket.address()
     }
 
     /// Kills it; but Mosquitto saves its sessions only when it may end by itself.
@@ -89,6 +96,7 @@ impl Process {
         let mut command = Command::new(&self.program);
         command
             .args(["--listen", &self.address().to_string()])
+            .args(["--websocket", &self.websocket_address().to_string()])
             .args(["--durability", "process", "--data-dir"])
             .arg(self.directory.path("data"));
         command

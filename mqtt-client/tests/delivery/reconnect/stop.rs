@@ -6,6 +6,7 @@ use mqtt_client::{Client, ConnectionError, Ended, Error, QoS, State, Version};
 use mqtt_codec::{Disconnect, Packet, PacketType, ReasonCode};
 
 use super::connected;
+use crate::broker::{Broker, Kind};
 use crate::fake_broker::{FakeBroker, Session};
 use crate::parties::builder;
 use crate::soon;
@@ -207,5 +208,44 @@ async fn the_reason_is_heard_while_writing() {
         })
         .await;
         assert!(end.to_string().contains("0x8E"), "{end}");
+    }
+}
+
+/// Two clients with one identifier do not throw each other out for ever: the first one stops. Mosquitto 2.0.11 does not say
+/// why it closes, so there they do, if ever more seldom.
+#[tokio::test]
+async fn the_client_that_is_taken_over_stops() {
+    for kind in [Kind::Embedded, Kind::Mqttd] {
+        let Some(broker) = Broker::start(kind).await else {
+            continue;
+        };
+        let client = || {
+            builder(broker.address(), Version::V5, "the same")
+                .start()
+                .unwrap()
+        };
+        let first = client();
+        soon("an answer", first.publish("t", "x").into_future())
+            .await
+            .unwrap();
+        let second = client();
+        soon("an answer", second.publish("t", "x").into_future())
+            .await
+            .unwrap();
+        let error = soon("the end", async {
+            loop {
+                if let Err(error) = first.publish("t", "x").await {
+                    return error;
+                }
+            }
+        })
+        .await;
+        assert_eq!(
+            refusal(&error),
+            Some(ReasonCode::SessionTakenOver),
+            "{kind}"
+        );
+        tokio::time::sleep(A_WHILE).await;
+        assert_eq!(second.metrics().session.connections, 1, "{kind}");
     }
 }
