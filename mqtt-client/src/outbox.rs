@@ -55,6 +55,12 @@ pub enum OutboxChange {
         /// The client identifier, ours or the server's choice.
         client_id: Arc<str>,
     },
+    /// Messages with a number below this may have been sent, all others have not: [`u64::MAX`] as long as there is a
+    /// connection.
+    Sending {
+        /// The number.
+        below: u64,
+    },
     /// A message was accepted; it takes the place of whatever had this number.
     Put {
         /// Its place in the order of sending. A message is not renumbered, and its packet identifier follows
@@ -89,7 +95,7 @@ pub enum OutboxChange {
 /// A message as it was accepted, and until when.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredMessage {
-    /// The message. Whether it was sent is not kept: after the end of a process, each may have been.
+    /// The message. Whether it was sent is not kept with it: see [`OutboxChange::Sending`].
     pub message: Message,
     /// When its lifetime is over. The property of the message says how long it was at first.
     pub expires: Option<Instant>,
@@ -100,6 +106,8 @@ pub struct StoredMessage {
 pub struct Stored {
     /// The client identifier of the last [`OutboxChange::NewSession`].
     pub client_id: Option<Arc<str>>,
+    /// The number of the last [`OutboxChange::Sending`]; 0 without one.
+    pub sending_below: u64,
     /// What is not delivered, by sequence number.
     pub outgoing: BTreeMap<u64, Outgoing>,
     /// The packet identifiers of QoS 2 messages that were received and are not completed.
@@ -124,6 +132,7 @@ impl Stored {
                     self.client_id = Some(client_id.clone());
                     self.received.clear();
                 }
+                OutboxChange::Sending { below } => self.sending_below = *below,
                 OutboxChange::Put { sequence, message } => {
                     let message = Outgoing::Message(message.clone());
                     self.outgoing.insert(*sequence, message);

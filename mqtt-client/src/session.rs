@@ -112,6 +112,8 @@ pub struct Session {
     /// The change that tells the outbox of this session. A SUBSCRIBE waits for it: without one no message
     /// comes whose packet identifier could be taken for one of the session before.
     begun: ChangeNumber,
+    /// While there is a connection: the change that tells the outbox that messages are sent. Those wait for it.
+    sending: Option<ChangeNumber>,
     draining: Option<Draining>,
     undelivered: Vec<(PublishId, Message)>,
     reading: Reading,
@@ -140,6 +142,7 @@ impl Session {
             control: Control::default(),
             recorded: Recorded::default(),
             begun: ChangeNumber::default(),
+            sending: None,
             draining: None,
             undelivered: Vec::new(),
             reading: Reading::Wanted,
@@ -168,8 +171,12 @@ impl Session {
             }
             Some(_) | None => {}
         }
+        let sending_below = stored.sending_below;
         self.outgoing
-            .restore(stored.outgoing, self.options.in_flight_max);
+            .restore(stored.outgoing, sending_below, self.options.in_flight_max);
+        // What is accepted from here on is not sent before there is a connection.
+        self.sending = Some(ChangeNumber::default());
+        self.stop_sending();
     }
 
     /// What is wanted of the transport now.

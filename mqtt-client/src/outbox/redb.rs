@@ -63,12 +63,14 @@ pub struct RedbOutbox {
 /// How the tables below are laid out. Another number for each change that an older version would not understand.
 const FORMAT: u32 = 1;
 
-/// Its name says whose file this is. The keys are [`FORMAT_KEY`] and [`CLIENT_ID_KEY`].
+/// Its name says whose file this is. The keys are [`FORMAT_KEY`], [`CLIENT_ID_KEY`] and [`SENDING_KEY`].
 const ABOUT: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("mqtt-client outbox");
 /// Four bytes, the lowest first.
 const FORMAT_KEY: &str = "format";
 /// The client identifier of the session, where there is one.
 const CLIENT_ID_KEY: &str = "client identifier";
+/// Which messages may have been sent: those with a number below this one, of eight bytes, the lowest first.
+const SENDING_KEY: &str = "sending below";
 
 /// Records by sequence number.
 const OUTGOING: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("outgoing");
@@ -205,6 +207,10 @@ impl Outbox for RedbOutbox {
                 std::str::from_utf8(client_id.value()).map_err(|error| damaged(&error))?;
             stored.client_id = Some(client_id.into());
         }
+        if let Some(below) = about.get(SENDING_KEY).map_err(failed)? {
+            let bytes = <[u8; 8]>::try_from(below.value()).map_err(|error| damaged(&error))?;
+            stored.sending_below = u64::from_le_bytes(bytes);
+        }
         let outgoing = reading.open_table(OUTGOING).map_err(failed)?;
         for entry in outgoing.iter().map_err(failed)? {
             let (sequence, record) = entry.map_err(failed)?;
@@ -263,6 +269,13 @@ impl<'a> Tables<'a> {
     fn apply(&mut self, change: &OutboxChange) -> Result<(), OutboxError> {
         match change {
             OutboxChange::NewSession { client_id } => self.new_session(client_id),
+            OutboxChange::Sending { below } => {
+                let bytes = below.to_le_bytes();
+                self.about
+                    .insert(SENDING_KEY, bytes.as_slice())
+                    .map_err(failed)?;
+                Ok(())
+            }
             OutboxChange::Put { sequence, message } => {
                 record::encode(message, self.buffer).map_err(OutboxError::failed)?;
                 self.put(*sequence)

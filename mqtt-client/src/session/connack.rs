@@ -61,6 +61,8 @@ impl Session {
         self.counters.connections += 1;
         self.events.push_back(Event::Connected(Arc::clone(&agreed)));
         self.phase = Phase::Connected(Box::new(self.link(now, agreed, method)));
+        let sending = || OutboxChange::Sending { below: u64::MAX };
+        self.sending = Some(self.recorded.urgent(sending));
         if connack.session_present {
             self.resume(now, is_first);
         } else {

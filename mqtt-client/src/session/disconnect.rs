@@ -162,6 +162,7 @@ impl Session {
         }
         self.draining = None;
         self.control.clear();
+        self.stop_sending();
         let drained = self.outgoing.drain();
         for (id, ack) in drained.delivered {
             self.published(id, Ok(ack));

@@ -12,6 +12,7 @@ use super::link::{Ping, Reauthentication, STABLE_AFTER};
 use super::options::Redirects;
 use super::phase::{After, Phase};
 use crate::error::Refusal;
+use crate::outbox::OutboxChange;
 use crate::{ConnectionError, Ended, Error, Instant};
 
 /// The delay that a busy server gets, in steps of the backoff beyond the next.
@@ -110,6 +111,7 @@ impl Session {
     /// There is no connection any longer, or the attempt to make one has failed.
     pub(super) fn lose(&mut self, now: Instant, error: ConnectionError) {
         self.counters.connection_failures += 1;
+        self.stop_sending();
         self.reckon_with_ghosts(now, &error);
         if let Phase::Connected(link) = &self.phase {
             let (since, under_way) = (link.since, link.under_way);
@@ -129,6 +131,14 @@ impl Session {
             next,
         });
         self.phase = Phase::Waiting { until: next };
+    }
+
+    /// Tells the outbox which messages may have been sent, now that no more are.
+    pub(super) fn stop_sending(&mut self) {
+        if self.sending.take().is_some() {
+            let below = self.outgoing.sending_below();
+            self.recorded.lazy(|| OutboxChange::Sending { below });
+        }
     }
 
     /// What the server may have done about CONNECTs without our hearing of it.

@@ -131,10 +131,14 @@ impl Session {
             let Some(next) = self.outgoing.next_waiting() else {
                 return;
             };
-            if !self.recorded.is_durable(next.after) {
+            let (qos, sequence, after) = (next.message.qos, next.sequence, next.after);
+            let after = match (qos, self.sending) {
+                (QoS::AtLeastOnce | QoS::ExactlyOnce, Some(sending)) => after.max(sending),
+                (QoS::AtMostOnce, _) | (_, None) => after,
+            };
+            if !self.recorded.is_durable(after) {
                 return;
             }
-            let (qos, sequence) = (next.message.qos, next.sequence);
             if qos != QoS::AtMostOnce && !self.may_send_new(sequence) {
                 return;
             }

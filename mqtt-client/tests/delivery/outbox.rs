@@ -13,10 +13,12 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use mqtt_client::outbox::RedbOutbox;
-use mqtt_client::{QoS, ReasonCode, Version};
+use mqtt_client::{Client, QoS, ReasonCode, Version};
+use mqtt_codec::Packet;
 
 use crate::broker::{Broker, Kind, Sessions};
 use crate::directory::Directory;
+use crate::fake_broker::{FakeBroker, Session};
 use crate::ledger::{Outcome, Promise};
 use crate::parties::{Book, Reader, builder, settle};
 use crate::proxy::{Plan, Proxy};
@@ -155,8 +157,9 @@ async fn survives(sessions: Sessions, version: Version, seed: u64) {
     println!("seed {seed}, {sessions:?}, {version:?}");
     let mut random = Rng::with_seed(seed);
     let mut broker = Broker::start(Kind::Embedded).await.unwrap();
-    // Too few cuts for a message to be given up.
-    let proxy = Proxy::start(broker.address(), Plan::random(random.u64(..), 2));
+    // Too few cuts for a message to be given up, and none before the CONNACK, which would leave a doubt.
+    let plan = Plan::random(random.u64(..), 2).after(200);
+    let proxy = Proxy::start(broker.address(), plan);
     let directory = Directory::new();
     let outbox = directory.path("outbox");
     let book = Book::new(QoS::ExactlyOnce);
@@ -196,7 +199,7 @@ async fn survives(sessions: Sessions, version: Version, seed: u64) {
     }
     delivers_the_rest(process(proxy.address(), version, &outbox, None)).await;
     let promise = match sessions {
-        Sessions::Kept => Promise::Kept,
+        Sessions::Kept => Promise::Exact,
         Sessions::Lost => Promise::Lost,
     };
     settle(&book, promise).await;
@@ -234,6 +237,93 @@ async fn delivers_the_rest(mut child: Child) {
         Err(_) => {
             child.kill().unwrap();
             panic!("it does not end");
+        }
+    }
+}
+
+/// A client with this outbox, which is in one process with the client before.
+fn with_outbox(broker: &FakeBroker, version: Version, outbox: &Path) -> Client {
+    let outbox = RedbOutbox::open(outbox).unwrap();
+    builder(broker.address(), version, "client")
+        .outbox(outbox)
+        .start()
+        .unwrap()
+}
+
+/// Accepts a message of QoS 2, and waits until it is in the outbox.
+async fn accept(client: &Client, payload: &'static str) {
+    let publish = client.publish("t", payload).qos(QoS::ExactlyOnce);
+    drop(soon("the outbox", publish.enqueue()).await.unwrap());
+}
+
+/// Ends a client at once. The outbox is closed when this returns.
+async fn end(client: Client) {
+    let disconnect = client.disconnect().drain(Duration::ZERO);
+    soon("the end", disconnect.into_future()).await.unwrap();
+}
+
+/// What was accepted without a connection was certainly not sent: the next process sends it, whatever sessions there are.
+#[tokio::test]
+async fn what_was_not_sent_is_sent_by_the_next_process() {
+    for version in [Version::V3_1_1, Version::V5] {
+        for session in [Session::New, Session::Present] {
+            let directory = Directory::new();
+            let outbox = directory.path("outbox");
+            let mut broker = FakeBroker::start();
+            broker.deafen();
+            let client = with_outbox(&broker, version, &outbox);
+            accept(&client, "first").await;
+            end(client).await;
+            broker.listen();
+            let _client = with_outbox(&broker, version, &outbox);
+            let mut link = broker.accept(session).await;
+            assert_eq!(link.publish().await.payload, "first");
+        }
+    }
+}
+
+/// The same after a connection, over which others were sent: of those nobody knows, if the session is lost.
+#[tokio::test]
+async fn what_may_have_been_sent_is_not_sent_to_a_new_session() {
+    for version in [Version::V3_1_1, Version::V5] {
+        for session in [Session::New, Session::Present] {
+            let directory = Directory::new();
+            let outbox = directory.path("outbox");
+            let mut broker = FakeBroker::start();
+            let client = with_outbox(&broker, version, &outbox);
+            let mut link = broker.accept(Session::New).await;
+            accept(&client, "sent").await;
+            assert_eq!(link.publish().await.payload, "sent");
+            broker.deafen();
+            link.reset();
+            let mut state = client.state();
+            soon("the loss", async {
+                while state.now().is_connected() {
+                    state.changed().await;
+                }
+            })
+            .await;
+            accept(&client, "not sent").await;
+            end(client).await;
+            broker.listen();
+            let _client = with_outbox(&broker, version, &outbox);
+            let mut link = broker.accept(session).await;
+            if session == Session::Present {
+                let publish = link.publish().await;
+                assert_eq!((&publish.payload[..], publish.dup), (&b"sent"[..], true));
+            }
+            // The server may have to be told that it can forget the first.
+            let publish = loop {
+                match link.packet().await {
+                    Packet::Publish(publish) => break publish,
+                    Packet::PubRel(_) => {}
+                    other => panic!("{other:?}"),
+                }
+            };
+            assert_eq!(
+                (&publish.payload[..], publish.dup),
+                (&b"not sent"[..], false)
+            );
         }
     }
 }

@@ -28,16 +28,18 @@ pub(in crate::session) struct Lost {
     pub(in crate::session) unknown: Vec<PublishId>,
 }
 impl Outgoing {
-    /// Takes over what an outbox has kept: what the former process may have sent counts as sent.
+    /// Takes over what an outbox has kept: what the former process may have sent, below that number, counts as sent.
     pub(in crate::session) fn restore(
         &mut self,
         kept: impl IntoIterator<Item = (u64, outbox::Outgoing)>,
+        sending_below: u64,
         in_flight_max: u16,
     ) {
         for (sequence, outgoing) in kept {
             let id = self.new_id();
             self.next_sequence = self.next_sequence.max(sequence + 1);
-            let may_be_sent = self.waiting.is_empty()
+            let may_be_sent = sequence < sending_below
+                && self.waiting.is_empty()
                 && self.in_flight.len() < usize::from(in_flight_max)
                 && self.span_to(sequence) < SPAN_MAX;
             let (state, expires) = match outgoing {
@@ -67,6 +69,15 @@ impl Outgoing {
                 state,
             });
         }
+    }
+
+    /// The number below which messages may have been sent.
+    pub(in crate::session) fn sending_below(&self) -> u64 {
+        let mut waiting = self.waiting.iter().map(|waiting| waiting.sequence);
+        // QoS 0 has none.
+        waiting
+            .find(|sequence| *sequence != 0)
+            .unwrap_or(self.next_sequence)
     }
 
     /// A message that was sent is not sent again. The server may hold the packet identifier of one of QoS 2,
