@@ -55,8 +55,10 @@ pub enum OutboxChange {
         /// The client identifier, ours or the server's choice.
         client_id: Arc<str>,
     },
+    /// A CONNECT is about to be sent: the server may begin a new session without our hearing of it.
+    Connecting,
     /// Messages with a number below this may have been sent, all others have not: [`u64::MAX`] as long as there is a
-    /// connection.
+    /// connection. The last CONNECT was answered.
     Sending {
         /// The number.
         below: u64,
@@ -108,6 +110,8 @@ pub struct Stored {
     pub client_id: Option<Arc<str>>,
     /// The number of the last [`OutboxChange::Sending`]; 0 without one.
     pub sending_below: u64,
+    /// True after an [`OutboxChange::Connecting`] without [`OutboxChange::Sending`] behind it.
+    pub connecting: bool,
     /// What is not delivered, by sequence number.
     pub outgoing: BTreeMap<u64, Outgoing>,
     /// The packet identifiers of QoS 2 messages that were received and are not completed.
@@ -132,7 +136,11 @@ impl Stored {
                     self.client_id = Some(client_id.clone());
                     self.received.clear();
                 }
-                OutboxChange::Sending { below } => self.sending_below = *below,
+                OutboxChange::Connecting => self.connecting = true,
+                OutboxChange::Sending { below } => {
+                    self.sending_below = *below;
+                    self.connecting = false;
+                }
                 OutboxChange::Put { sequence, message } => {
                     let message = Outgoing::Message(message.clone());
                     self.outgoing.insert(*sequence, message);

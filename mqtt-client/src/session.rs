@@ -175,8 +175,11 @@ impl Session {
         self.outgoing
             .restore(stored.outgoing, sending_below, self.options.in_flight_max);
         // What is accepted from here on is not sent before there is a connection.
-        self.sending = Some(ChangeNumber::default());
-        self.stop_sending();
+        self.record_unsent();
+        if stored.connecting {
+            self.unanswered = Unanswered::Connect;
+            self.recorded.lazy(|| OutboxChange::Connecting);
+        }
     }
 
     /// What is wanted of the transport now.

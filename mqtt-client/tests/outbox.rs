@@ -86,7 +86,11 @@ fn the_testkit_finds_what_is_wrong() {
         testkit::check(|| Wrong(Arc::clone(&kept), wrong))
     };
     check(|_| false).unwrap();
-    let wrong: [(Forgets, &str); 7] = [
+    let wrong: [(Forgets, &str); 8] = [
+        (
+            |change| matches!(change, OutboxChange::Connecting),
+            "has no CONNECT without an answer, not a",
+        ),
         (
             |change| matches!(change, OutboxChange::Sending { .. }),
             "may have sent what is below 0, not",

@@ -63,7 +63,8 @@ pub struct RedbOutbox {
 /// How the tables below are laid out. Another number for each change that an older version would not understand.
 const FORMAT: u32 = 1;
 
-/// Its name says whose file this is. The keys are [`FORMAT_KEY`], [`CLIENT_ID_KEY`] and [`SENDING_KEY`].
+/// Its name says whose file this is. The keys are [`FORMAT_KEY`], [`CLIENT_ID_KEY`], [`SENDING_KEY`] and
+/// [`CONNECTING_KEY`].
 const ABOUT: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("mqtt-client outbox");
 /// Four bytes, the lowest first.
 const FORMAT_KEY: &str = "format";
@@ -71,6 +72,8 @@ const FORMAT_KEY: &str = "format";
 const CLIENT_ID_KEY: &str = "client identifier";
 /// Which messages may have been sent: those with a number below this one, of eight bytes, the lowest first.
 const SENDING_KEY: &str = "sending below";
+/// Nothing. It is there while a CONNECT has no answer.
+const CONNECTING_KEY: &str = "connecting";
 
 /// Records by sequence number.
 const OUTGOING: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("outgoing");
@@ -211,6 +214,7 @@ impl Outbox for RedbOutbox {
             let bytes = <[u8; 8]>::try_from(below.value()).map_err(|error| damaged(&error))?;
             stored.sending_below = u64::from_le_bytes(bytes);
         }
+        stored.connecting = about.get(CONNECTING_KEY).map_err(failed)?.is_some();
         let outgoing = reading.open_table(OUTGOING).map_err(failed)?;
         for entry in outgoing.iter().map_err(failed)? {
             let (sequence, record) = entry.map_err(failed)?;
@@ -269,13 +273,13 @@ impl<'a> Tables<'a> {
     fn apply(&mut self, change: &OutboxChange) -> Result<(), OutboxError> {
         match change {
             OutboxChange::NewSession { client_id } => self.new_session(client_id),
-            OutboxChange::Sending { below } => {
-                let bytes = below.to_le_bytes();
+            OutboxChange::Connecting => {
                 self.about
-                    .insert(SENDING_KEY, bytes.as_slice())
+                    .insert(CONNECTING_KEY, [].as_slice())
                     .map_err(failed)?;
                 Ok(())
             }
+            OutboxChange::Sending { below } => self.sending(*below),
             OutboxChange::Put { sequence, message } => {
                 record::encode(message, self.buffer).map_err(OutboxError::failed)?;
                 self.put(*sequence)
@@ -301,6 +305,14 @@ impl<'a> Tables<'a> {
             .insert(CLIENT_ID_KEY, client_id.as_bytes())
             .map_err(failed)?;
         self.received.retain(|_, ()| false).map_err(failed)
+    }
+
+    fn sending(&mut self, below: u64) -> Result<(), OutboxError> {
+        self.about
+            .insert(SENDING_KEY, below.to_le_bytes().as_slice())
+            .map_err(failed)?;
+        self.about.remove(CONNECTING_KEY).map_err(failed)?;
+        Ok(())
     }
 
     fn release(&mut self, sequence: u64) -> Result<(), OutboxError> {

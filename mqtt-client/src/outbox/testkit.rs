@@ -77,6 +77,13 @@ fn difference(found: &Stored, expected: &Stored) -> Option<String> {
             "may have sent what is below {found}, not {expected}"
         ));
     }
+    if found.connecting != expected.connecting {
+        let name = |stored: &Stored| if stored.connecting { "a" } else { "no" };
+        let (found, expected) = (name(found), name(expected));
+        return Some(format!(
+            "has {found} CONNECT without an answer, not {expected}"
+        ));
+    }
     if found.received != expected.received {
         let (found, expected) = (&found.received, &expected.received);
         return Some(format!("has received {found:?}, not {expected:?}"));
@@ -117,13 +124,14 @@ pub fn batch(number: u64) -> Result<Vec<OutboxChange>, String> {
 fn change(number: u64, random: &mut Rng) -> Result<OutboxChange, String> {
     let sequence = number.saturating_sub(random.u64(1..40));
     let packet_id = PacketId::new(random.u16(1..30)).ok_or("a packet identifier is 0")?;
-    Ok(match random.u8(..21) {
+    Ok(match random.u8(..22) {
         0..8 => OutboxChange::Remove { sequence },
         8..12 => OutboxChange::Release { sequence },
         12..16 => OutboxChange::Received { packet_id },
         16..18 => OutboxChange::Completed { packet_id },
         18 => put(sequence, random)?,
-        19 => OutboxChange::Sending {
+        19 => OutboxChange::Connecting,
+        20 => OutboxChange::Sending {
             below: random.choice([sequence, u64::MAX]).unwrap_or_default(),
         },
         _ => OutboxChange::NewSession {

@@ -9,7 +9,10 @@ use mqtt_codec::{
 };
 
 use super::Session;
+use super::control::ControlPacket;
 use super::phase::Phase;
+use super::recorded::ChangeNumber;
+use crate::outbox::OutboxChange;
 use crate::{ConnectionError, Ended, Instant, Will};
 
 /// Who connects. Asked for anew at each attempt.
@@ -129,7 +132,7 @@ impl Session {
             .map(|authentication| authentication.method.as_str().into());
         match self.connect(credentials, clean_start) {
             Ok(connect) => {
-                self.control.push(Packet::Connect(connect));
+                self.push_connect(connect);
                 self.phase = Phase::Connecting(Box::new(Connecting {
                     deadline: now + self.options.connect_timeout,
                     clean_start,
@@ -139,6 +142,16 @@ impl Session {
             }
             Err(error) => self.end(now, Ended::Connection(ConnectionError::Encode(error))),
         }
+    }
+
+    /// A CONNECT, about which the outbox has to know where its answer matters to messages that may have been sent.
+    fn push_connect(&mut self, connect: Connect) {
+        let mut after = ChangeNumber::default();
+        if self.outgoing.has_uncertain() {
+            after = self.recorded.urgent(|| OutboxChange::Connecting);
+        }
+        let connect = ControlPacket::Other(Box::new(Packet::Connect(connect)));
+        self.control.push_after(connect, after);
     }
 
     /// No transport could be opened, or there were no credentials.

@@ -40,6 +40,10 @@ impl Session {
     /// The server refuses the CONNECT. `[MQTT-4.13.2-1]`
     pub(super) fn handle_refusal(&mut self, now: Instant, connack: &ConnAck) {
         let refusal = Refusal::new(connack.reason, &connack.properties);
+        if self.unanswered == Unanswered::No {
+            // It was answered, and there is no new session.
+            self.record_unsent();
+        }
         if connack.reason == ReasonCode::UnsupportedProtocolVersion && self.protocol.refused() {
             self.events.push_back(Event::Disconnected {
                 error: ConnectionError::Refused(refusal),
@@ -136,9 +140,13 @@ impl Session {
     /// Tells the outbox which messages may have been sent, now that no more are.
     pub(super) fn stop_sending(&mut self) {
         if self.sending.take().is_some() {
-            let below = self.outgoing.sending_below();
-            self.recorded.lazy(|| OutboxChange::Sending { below });
+            self.record_unsent();
         }
+    }
+
+    pub(super) fn record_unsent(&mut self) {
+        let below = self.outgoing.sending_below();
+        self.recorded.lazy(|| OutboxChange::Sending { below });
     }
 
     /// What the server may have done about CONNECTs without our hearing of it.

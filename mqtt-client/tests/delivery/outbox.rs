@@ -28,6 +28,8 @@ use crate::soon;
 const ADDRESS: &str = "DELIVERY_TEST_ADDRESS";
 const VERSION: &str = "DELIVERY_TEST_VERSION";
 const OUTBOX: &str = "DELIVERY_TEST_OUTBOX";
+/// If it is there, nothing is published before there is a connection.
+const CONNECTED: &str = "DELIVERY_TEST_CONNECTED";
 /// The number of the first message to publish; none: only those that are there are delivered.
 const FIRST: &str = "DELIVERY_TEST_FIRST";
 
@@ -56,6 +58,12 @@ async fn the_process() {
         .outbox(outbox)
         .start()
         .unwrap();
+    if env::var_os(CONNECTED).is_some() {
+        let mut state = client.state();
+        while !state.now().is_connected() {
+            state.changed().await;
+        }
+    }
     let Ok(first) = env::var(FIRST) else {
         let drain = client.disconnect().drain(Duration::from_secs(30));
         let report = drain.await.unwrap();
@@ -92,19 +100,18 @@ fn say(text: &str) {
     stdout.flush().unwrap();
 }
 
-fn process(address: SocketAddr, version: Version, outbox: &Path, first: Option<u64>) -> Child {
+fn process(address: SocketAddr, version: Version, outbox: &Path) -> Command {
     let mut command = Command::new(env::current_exe().unwrap());
     command
         .args(["--exact", "outbox::the_process", "--ignored", "--nocapture"])
         .env(ADDRESS, address.to_string())
         .env(VERSION, version.level().to_string())
         .env(OUTBOX, outbox)
-        .env_remove(FIRST);
-    if let Some(first) = first {
-        command.env(FIRST, first.to_string());
-    }
-    let command = command.stdin(Stdio::null()).stdout(Stdio::piped());
-    command.spawn().unwrap()
+        .env_remove(FIRST)
+        .env_remove(CONNECTED)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    command
 }
 
 /// What a process says, from a thread: it may be killed in the middle of a line.
@@ -134,31 +141,46 @@ fn parse(line: &str) -> Option<Said> {
         .or_else(|| number("accepted ").map(Said::Accepted))
 }
 
+/// What is done besides killing the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trouble {
+    /// Nothing; and the process is not killed before its CONNECT was answered, which would leave a doubt.
+    None,
+    /// Connections are cut. Of QoS 2 messages that may have been sent, nobody may know then.
+    Cut,
+    /// The broker has forgotten everything.
+    Lost,
+}
+
 #[tokio::test]
 async fn what_was_accepted_survives_the_process() {
-    for seed in seeds(2) {
-        for version in [Version::V3_1_1, Version::V5] {
-            survives(Sessions::Kept, version, seed).await;
+    for trouble in [Trouble::None, Trouble::Cut, Trouble::Lost] {
+        for seed in seeds(2) {
+            for version in [Version::V3_1_1, Version::V5] {
+                survives(trouble, version, seed).await;
+            }
         }
     }
 }
 
-/// Whatever the broker has forgotten, the next process sends nothing twice that may have arrived, at QoS 2.
-#[tokio::test]
-async fn nothing_comes_twice_from_a_lost_session() {
-    for seed in seeds(2) {
-        for version in [Version::V3_1_1, Version::V5] {
-            survives(Sessions::Lost, version, seed).await;
-        }
-    }
-}
-
-async fn survives(sessions: Sessions, version: Version, seed: u64) {
-    println!("seed {seed}, {sessions:?}, {version:?}");
+async fn survives(trouble: Trouble, version: Version, seed: u64) {
+    println!("seed {seed}, {trouble:?}, {version:?}");
     let mut random = Rng::with_seed(seed);
     let mut broker = Broker::start(Kind::Embedded).await.unwrap();
-    // Too few cuts for a message to be given up, and none before the CONNACK, which would leave a doubt.
-    let plan = Plan::random(random.u64(..), 2).after(200);
+    let (promise, sessions, plan) = match trouble {
+        Trouble::None => (Promise::Exact, Sessions::Kept, Plan::calm()),
+        // Too few cuts for a message to be given up.
+        Trouble::Cut => (
+            Promise::Kept,
+            Sessions::Kept,
+            Plan::random(random.u64(..), 2),
+        ),
+        Trouble::Lost => (
+            Promise::Lost,
+            Sessions::Lost,
+            Plan::random(random.u64(..), 2),
+        ),
+    };
     let proxy = Proxy::start(broker.address(), plan);
     let directory = Directory::new();
     let outbox = directory.path("outbox");
@@ -170,13 +192,18 @@ async fn survives(sessions: Sessions, version: Version, seed: u64) {
 
     let mut last = 0;
     for _ in 0..3 {
-        let mut child = process(proxy.address(), version, &outbox, Some(last + 1));
+        let mut command = process(proxy.address(), version, &outbox);
+        command.env(FIRST, (last + 1).to_string());
+        if trouble == Trouble::None {
+            command.env(CONNECTED, "");
+        }
+        let mut child = command.spawn().unwrap();
         let said = follow(&mut child);
         let enough = last + random.u64(1..60);
         let accepts = async {
             while last < enough {
                 match said.try_recv() {
-                    Ok(said) => last = note(&book, said),
+                    Ok(said) => last = note(&book, trouble, said),
                     Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
                 }
             }
@@ -188,7 +215,7 @@ async fn survives(sessions: Sessions, version: Version, seed: u64) {
         child.wait().unwrap();
         last = said
             .iter()
-            .map(|said| note(&book, said))
+            .map(|said| note(&book, trouble, said))
             .last()
             .unwrap_or(last);
         println!("killed after message {last}");
@@ -197,27 +224,29 @@ async fn survives(sessions: Sessions, version: Version, seed: u64) {
             broker.restart().await;
         }
     }
-    delivers_the_rest(process(proxy.address(), version, &outbox, None)).await;
-    let promise = match sessions {
-        Sessions::Kept => Promise::Exact,
-        Sessions::Lost => Promise::Lost,
-    };
+    let mut last_process = process(proxy.address(), version, &outbox);
+    delivers_the_rest(last_process.spawn().unwrap()).await;
     settle(&book, promise).await;
     let broken = book.open().broken(promise);
     assert!(broken.is_empty(), "not as promised:\n{broken}");
 }
 
 /// Notes what the process said, and gives the number of the message.
-fn note(book: &Book, said: Said) -> u64 {
+fn note(book: &Book, trouble: Trouble, said: Said) -> u64 {
+    let mut ledger = book.open();
     let (number, outcome) = match said {
-        Said::Offered(number) => (number, Outcome::Offered),
+        Said::Offered(number) => {
+            let (topic, qos) = topic_and_qos(number);
+            ledger.accept(topic, number, qos);
+            (number, Outcome::Offered)
+        }
+        Said::Accepted(number)
+            if trouble == Trouble::Cut && topic_and_qos(number).1 == QoS::ExactlyOnce =>
+        {
+            (number, Outcome::Unknown)
+        }
         Said::Accepted(number) => (number, Outcome::Delivered),
     };
-    let mut ledger = book.open();
-    if outcome == Outcome::Offered {
-        let (topic, qos) = topic_and_qos(number);
-        ledger.accept(topic, number, qos);
-    }
     // Numbers count from 1, without a gap.
     ledger.settle(usize::try_from(number - 1).unwrap(), outcome);
     number
@@ -324,6 +353,39 @@ async fn what_may_have_been_sent_is_not_sent_to_a_new_session() {
                 (&publish.payload[..], publish.dup),
                 (&b"not sent"[..], false)
             );
+        }
+    }
+}
+
+/// A process that was killed may have sent a CONNECT. If its answer was that of a new session, what is present now is not
+/// what the messages were sent to.
+#[tokio::test]
+async fn a_connect_of_an_earlier_process_leaves_a_doubt() {
+    for version in [Version::V3_1_1, Version::V5] {
+        let directory = Directory::new();
+        let outbox = directory.path("outbox");
+        let broker = FakeBroker::start();
+        let client = with_outbox(&broker, version, &outbox);
+        let mut link = broker.accept(Session::New).await;
+        accept(&client, "sent").await;
+        assert_eq!(link.publish().await.payload, "sent");
+        link.reset();
+        // The answer does not arrive before the end.
+        let unanswered = broker.connection().await;
+        end(client).await;
+        drop(unanswered);
+        let client = with_outbox(&broker, version, &outbox);
+        accept(&client, "new").await;
+        let mut link = broker.accept(Session::Present).await;
+        loop {
+            match link.packet().await {
+                Packet::Publish(publish) => {
+                    assert_eq!(publish.payload, "new");
+                    break;
+                }
+                Packet::PubRel(_) => {}
+                other => panic!("{other:?}"),
+            }
         }
     }
 }

@@ -71,6 +71,11 @@ impl Outgoing {
         }
     }
 
+    /// True if there are messages that must not be sent to another session than they may have been sent to.
+    pub(in crate::session) fn has_uncertain(&self) -> bool {
+        self.in_flight.iter().any(InFlight::is_uncertain)
+    }
+
     /// The number below which messages may have been sent.
     pub(in crate::session) fn sending_below(&self) -> u64 {
         let mut waiting = self.waiting.iter().map(|waiting| waiting.sequence);
@@ -115,14 +120,10 @@ impl Outgoing {
         &mut self,
         recorded: &mut Recorded,
     ) -> Vec<PublishId> {
-        let is_uncertain = |in_flight: &&InFlight| match &in_flight.state {
-            State::Sent(message) => message.qos == QoS::ExactlyOnce,
-            State::Released(_) | State::Done => false,
-        };
         let uncertain: Vec<(PublishId, u64)> = self
             .in_flight
             .iter()
-            .filter(is_uncertain)
+            .filter(|in_flight| in_flight.is_uncertain())
             .map(|in_flight| (in_flight.id, in_flight.sequence))
             .collect();
         for (_, sequence) in &uncertain {
@@ -209,5 +210,15 @@ impl Outgoing {
             self.suspect = None;
         }
         is_there
+    }
+}
+
+impl InFlight {
+    /// The server may have it or not, and must not get it twice.
+    fn is_uncertain(&self) -> bool {
+        match &self.state {
+            State::Sent(message) => message.qos == QoS::ExactlyOnce,
+            State::Released(_) | State::Done => false,
+        }
     }
 }
