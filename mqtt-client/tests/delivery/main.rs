@@ -24,6 +24,7 @@ mod outbox;
 mod queue;
 mod reconnect;
 mod streams;
+mod subscriptions;
 
 mod parties;
 
