@@ -68,7 +68,7 @@ clippy: rocksdb
 .PHONY: units
 units: rocksdb ## the tests written in Rust: unit, property, scenario, simulation, corpus, examples
 	$(call step,Rust tests)
-	cargo test --workspace
+	MQTTD='$(TARGET_DIR)/debug/mqttd' cargo test --workspace
 
 .PHONY: doc
 doc: rocksdb ## the documentation of the crates
@@ -165,6 +165,12 @@ simulate: rocksdb ## the simulation with more seeds than in the tests: SEEDS=100
 crash: rocksdb ## server and outbox killed, and left without power, more often than in the tests: ROUNDS=200, CRASH_SEED=n
 	CRASH_ROUNDS=$(ROUNDS) cargo test --release -p mqtt-server --test crash -- --nocapture
 	OUTBOX_KILLS=$(ROUNDS) cargo test --release -p mqtt-client --test outbox survives_a_kill -- --nocapture
+
+.PHONY: delivery
+delivery: SEEDS = 50
+delivery: rocksdb ## the promises of the client, through bad connections to three brokers: SEEDS=50, DELIVERY_SEED=n
+	cargo build --release -p mqtt-server
+	DELIVERY_SEEDS=$(SEEDS) MQTTD='$(TARGET_DIR)/release/mqttd' cargo test -p mqtt-client --test delivery
 
 # What a run finds goes below the target directory; an input worth keeping is added to fuzz/corpus by hand.
 .PHONY: fuzz
