@@ -133,3 +133,34 @@ async fn without_a_server_everything_is_reported() {
     let report = soon("the report", drain.into_future()).await.unwrap();
     assert_eq!(report.undelivered.len(), 3);
 }
+
+/// A client that is dropped delivers what it has accepted, and says goodbye: nobody has to wait for that.
+#[tokio::test]
+async fn a_client_that_is_dropped_delivers_first() {
+    for version in VERSIONS {
+        let broker = FakeBroker::start();
+        let client = builder(broker.address(), version, "client")
+            .start()
+            .unwrap();
+        for number in 0..3 {
+            drop(
+                client
+                    .publish("t", number.to_string())
+                    .try_enqueue()
+                    .unwrap(),
+            );
+        }
+        drop(client);
+        let mut link = broker.accept(Session::New).await;
+        for number in 0..3 {
+            let publish = link.publish().await;
+            assert_eq!(publish.payload, number.to_string());
+            link.answer(&Packet::Publish(publish)).await;
+        }
+        let packets = link.ends().await;
+        assert!(
+            matches!(packets[..], [Packet::Disconnect(_)]),
+            "{packets:?}"
+        );
+    }
+}

@@ -138,11 +138,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     }
 
     /// Refuses the client, and closes.
-    pub(crate) async fn refuse(mut self, reason: ReasonCode) {
+    pub(crate) async fn refuse(self, reason: ReasonCode) {
+        self.refuse_with(reason, &[]).await;
+    }
+
+    /// Refuses the client with properties, and closes.
+    pub(crate) async fn refuse_with(mut self, reason: ReasonCode, properties: &[Property<'_>]) {
         self.send(&Packet::ConnAck(ConnAck {
             session_present: false,
             reason,
-            properties: Properties::<&[u8]>::default(),
+            properties: Properties::new(properties.iter().copied()).unwrap(),
         }))
         .await;
         self.close().await;

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use mqtt_client::session::Redirects;
 use mqtt_client::{Client, Version};
+use mqtt_codec::{Property, ReasonCode, Text};
 
 use crate::fake_broker::{FakeBroker, Session};
+use crate::parties::builder;
 use crate::port::Port;
 use crate::soon;
 
@@ -47,4 +50,25 @@ async fn all_addresses_of_a_name_are_tried() {
         }
     })
     .await;
+}
+
+/// A server may send the client to another one, if that is allowed: for the next connection.
+#[tokio::test]
+async fn a_redirect_is_followed_where_that_is_allowed() {
+    for reason in [ReasonCode::UseAnotherServer, ReasonCode::ServerMoved] {
+        let (first, second) = (FakeBroker::start(), FakeBroker::start());
+        let _client = builder(first.address(), Version::V5, "client")
+            .redirects(Redirects::Follow)
+            .start()
+            .unwrap();
+        let reference = second.address().to_string();
+        let reference = Text::new(reference.as_bytes()).unwrap();
+        let link = first.connection().await;
+        link.refuse_with(reason, &[Property::ServerReference(reference)])
+            .await;
+        let link = second.accept(Session::New).await;
+        link.reset();
+        // From there, it is the usual server again.
+        first.accept(Session::New).await;
+    }
 }

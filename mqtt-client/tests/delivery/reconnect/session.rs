@@ -1,5 +1,7 @@
 //! What is sent first on a new connection: with the session kept, and with the session lost.
 
+use std::time::Duration;
+
 use mqtt_client::{Error, QoS, Version};
 use mqtt_codec::{Ack, Packet, Property, Publish, PublishQoS, ReasonCode};
 
@@ -313,5 +315,50 @@ async fn what_comes_again_is_known() {
             soon("it", stream.next()).await.unwrap().text().unwrap(),
             "another"
         );
+    }
+}
+
+/// The server's Receive Maximum holds for what is sent again, too; and what was released counts until its PUBCOMP.
+/// `[MQTT-3.3.4-7]`
+#[tokio::test]
+async fn what_is_sent_again_waits_for_its_turn() {
+    let broker = FakeBroker::start();
+    let client = builder(broker.address(), Version::V5, "client")
+        .start()
+        .unwrap();
+    let mut link = broker.accept(Session::New).await;
+    for _ in 0..5 {
+        let publish = client.publish("t", "x").qos(QoS::ExactlyOnce);
+        drop(publish.try_enqueue().unwrap());
+        link.publish().await;
+    }
+    let pubrec = Ack::new(id(1), ReasonCode::Success);
+    link.send(&Packet::PubRec(pubrec)).await;
+    let pubrel = link.packet().await;
+    assert!(matches!(pubrel, Packet::PubRel(_)), "{pubrel:?}");
+    // It has lasted: nobody is suspected.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    link.close().await;
+
+    let mut link = broker.connection().await;
+    link.welcome(Session::Present, &[Property::ReceiveMaximum(2)])
+        .await;
+    let mut under_way = Vec::new();
+    let pubrel = link.packet().await;
+    assert!(matches!(pubrel, Packet::PubRel(_)), "{pubrel:?}");
+    under_way.push(pubrel);
+    for number in 2..=5 {
+        let publish = link.publish().await;
+        assert_eq!(publish.qos.packet_id(), Some(id(number)));
+        under_way.push(Packet::Publish(publish));
+        link.is_quiet(Duration::from_millis(20)).await;
+        // The oldest is completed.
+        let oldest = under_way.remove(0);
+        link.answer(&oldest).await;
+        if matches!(oldest, Packet::Publish(_)) {
+            let pubrel = link.packet().await;
+            link.is_quiet(Duration::from_millis(20)).await;
+            link.answer(&pubrel).await;
+        }
     }
 }
