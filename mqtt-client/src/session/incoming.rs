@@ -19,8 +19,6 @@ pub(super) struct Incoming {
     order_qos1: VecDeque<PacketId>,
     /// The same for QoS 2. `[MQTT-4.6.0-3]`
     order_qos2: VecDeque<PacketId>,
-    /// How many of the server's Receive Maximum are used on this connection.
-    used: usize,
     bytes: usize,
     next: u64,
     origin: Origin,
@@ -151,7 +149,6 @@ impl Incoming {
             let is_same = held.fingerprint.is_none_or(|known| known == fingerprint);
             if message.dup && is_same && held.qos == message.qos {
                 held.came = Came::Now;
-                self.used += 1;
                 if is_recorded {
                     return Arrival::Recorded;
                 }
@@ -159,7 +156,6 @@ impl Incoming {
                 return Arrival::Known;
             }
         }
-        self.used += 1;
         order.push_back(packet_id);
         self.hold(packet_id, message, readers, fingerprint)
     }
@@ -294,7 +290,6 @@ impl Incoming {
             }
         } else {
             self.held.remove(&packet_id);
-            self.used -= 1;
         }
         Some(Due {
             packet_id,
@@ -326,9 +321,6 @@ impl Incoming {
         if !matches!(held.state, HeldState::Recorded) {
             return false;
         }
-        if held.came == Came::Now {
-            self.used -= 1;
-        }
         self.held.remove(&packet_id);
         true
     }
@@ -340,7 +332,6 @@ impl Incoming {
         }
         self.order_qos1.clear();
         self.order_qos2.clear();
-        self.used = 0;
     }
 
     /// The session is gone: nothing comes again, and nothing is acknowledged. `[MQTT-3.2.2-5]`
@@ -350,16 +341,13 @@ impl Incoming {
         self.origin = Origin::Ours;
     }
 
-    /// Messages on this connection that count for our Receive Maximum.
-    pub(super) const fn used(&self) -> usize {
-        self.used
-    }
-
     /// Bytes of payloads in somebody's hands.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }
 
+    /// Messages that came on this connection and are not acknowledged: those that the server has to count, if it takes a
+    /// PUBREC for the end of one.
     pub(super) fn unacknowledged(&self) -> usize {
         self.order_qos1.len() + self.order_qos2.len()
     }

@@ -212,7 +212,7 @@ impl Session {
             }
             Arrival::Clash => return Err(Violation::Content),
         }
-        if self.incoming.used() > self.receive_maximum() {
+        if self.incoming.unacknowledged() > self.receive_maximum() {
             return Err(Violation::ReceiveMaximumExceeded);
         }
         self.acknowledge_in_turn(now);

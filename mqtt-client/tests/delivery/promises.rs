@@ -46,6 +46,16 @@ impl Run {
         }
     }
 
+    /// Mosquitto counts badly, and what it sends too early overtakes what waits: there, nothing has to wait.
+    fn receive_maximum(self, random: &mut Rng) -> u16 {
+        let few = random.choice([1, 3, 256]).unwrap();
+        if self.kind == Kind::Mosquitto {
+            256
+        } else {
+            few
+        }
+    }
+
     fn subscribed(self) -> QoS {
         if self.kind == Kind::Mosquitto && self.trouble == Trouble::Killed(Sessions::Kept) {
             // After a restart, Mosquitto sends the PUBLISH again for which it has sent a PUBREL.
@@ -122,7 +132,7 @@ async fn keeps_its_promise(run: Run, seed: u64) -> bool {
 
     let mut client = |proxy: &Proxy, client_id| {
         builder_of(&run.url(proxy), run.version, client_id)
-            .receive_maximum(random.choice([1, 3, 256]).unwrap())
+            .receive_maximum(run.receive_maximum(&mut random))
             .in_flight_max(random.choice([1, 10, 1000]).unwrap())
             .start()
             .unwrap()

@@ -162,6 +162,25 @@ async fn a_server_may_send_too_much_again() {
     }
 }
 
+/// Mosquitto 2.0.11 takes a PUBREC for the end of a message, which only the PUBCOMP is. That is no reason to close, either.
+#[tokio::test]
+async fn a_server_may_count_to_the_pubrec() {
+    let broker = FakeBroker::start();
+    let client = builder(broker.address(), Version::V5, "client")
+        .receive_maximum(2)
+        .start()
+        .unwrap();
+    let mut link = broker.accept(Session::New).await;
+    let mut stream = client.subscribe("t").qos(QoS::ExactlyOnce).start().unwrap();
+    link.subscribed().await;
+    for number in 1..=6 {
+        link.deliver(with_id(QoS::ExactlyOnce, number), "t", "x")
+            .await;
+        soon("a message", stream.next()).await.unwrap();
+        assert_eq!(acknowledged(&mut link).await, number);
+    }
+}
+
 /// However the application acknowledges, it is told in the order in which the messages came.
 /// `[MQTT-4.6.0-2]` `[MQTT-4.6.0-3]`
 #[tokio::test]
