@@ -16,6 +16,9 @@ pub(super) struct Subscriptions {
     readers: Map<Bytes, Vec<SubscriptionId>>,
     /// The filters that a topic name is not simply equal to: with wildcards, or shared.
     patterns: Vec<TopicFilter>,
+    /// Filters of subscriptions that are gone, which others still read: the server may know them by that one's
+    /// identifier. One entry a filter at the most.
+    left: Vec<(TopicFilter, SubscriptionId)>,
     /// What was asked of the server on this connection.
     pending: Map<PacketId, Pending>,
     /// What the server has to be told to forget.
@@ -111,6 +114,9 @@ impl Subscriptions {
         for (filter, _) in &subscription.filters {
             if self.remove_reader(id, filter) {
                 unused.push(filter.clone());
+            } else {
+                self.left.retain(|(left, _)| left != filter);
+                self.left.push((filter.clone(), id));
             }
         }
         Some((
@@ -132,6 +138,7 @@ impl Subscriptions {
         if is_unused {
             self.readers.remove(filter.as_bytes());
             self.patterns.retain(|pattern| pattern != filter);
+            self.left.retain(|(left, _)| left != filter);
         }
         is_unused
     }
@@ -152,23 +159,14 @@ impl Subscriptions {
         }
     }
 
-    /// Who gets a message: by its subscription identifiers, or else by its topic.
+    /// Who gets a message: by its subscription identifiers, where we know all of them, or else by its topic.
     pub(super) fn readers(&self, message: &Message) -> Vec<SubscriptionId> {
         let mut readers = Vec::new();
+        let mut all_known = true;
         for id in message.properties.subscription_identifiers() {
-            let Some(subscription) = self.all.get(&SubscriptionId(id)) else {
-                continue;
-            };
-            // A message of an earlier process's session has that one's identifiers: the topic decides.
-            // The server knows each filter once, with the identifier that was sent last; all its readers
-            // are meant.
-            for (filter, _) in &subscription.filters {
-                if filter.matches(&message.topic) {
-                    self.add_readers(filter.as_bytes(), &mut readers);
-                }
-            }
+            all_known &= self.add_identified(SubscriptionId(id), message, &mut readers);
         }
-        if readers.is_empty() {
+        if readers.is_empty() || !all_known {
             self.add_readers(message.topic.as_bytes(), &mut readers);
             for pattern in &self.patterns {
                 if pattern.matches(&message.topic) {
@@ -177,6 +175,29 @@ impl Subscriptions {
             }
         }
         readers
+    }
+
+    /// Adds those whom an identifier means; false if there are none. The server knows each filter once, with the
+    /// identifier that was sent last: all its readers are meant.
+    ///
+    /// A message of an earlier process's session has that one's identifiers, which may be ours by chance.
+    fn add_identified(
+        &self,
+        id: SubscriptionId,
+        message: &Message,
+        readers: &mut Vec<SubscriptionId>,
+    ) -> bool {
+        let subscription = self.all.get(&id).into_iter();
+        let ours = subscription.flat_map(|one| one.filters.iter().map(|(filter, _)| filter));
+        let left = self.left.iter().filter(|(_, left)| *left == id);
+        let mut is_known = false;
+        for filter in ours.chain(left.map(|(filter, _)| filter)) {
+            if filter.matches(&message.topic) {
+                is_known = true;
+                self.add_readers(filter.as_bytes(), readers);
+            }
+        }
+        is_known
     }
 
     fn add_readers(&self, filter: &[u8], readers: &mut Vec<SubscriptionId>) {
@@ -206,6 +227,7 @@ impl Subscriptions {
 
     /// The server knows none of them.
     pub(super) fn all_wanted(&mut self) {
+        self.left.clear();
         for subscription in self.all.values_mut() {
             subscription.state = SubscriptionState::Wanted;
         }

@@ -181,6 +181,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         self.wire.packet().await
     }
 
+    /// The next packet, which has to come soon, and is answered.
+    pub(crate) async fn packet_answered(&mut self) -> Packet {
+        let packet = self.packet().await;
+        self.answer(&packet).await;
+        packet
+    }
+
     pub(crate) async fn next(&mut self, within: Duration) -> Got {
         self.wire.next(within).await
     }
@@ -229,6 +236,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// Sends a message.
     pub(crate) async fn deliver(&mut self, qos: PublishQoS, topic: &str, payload: &'static str) {
         self.send_message(qos, topic, payload, false).await;
+    }
+
+    /// Sends a message of QoS 0 for the subscriptions with these identifiers.
+    pub(crate) async fn deliver_for(
+        &mut self,
+        topic: &str,
+        payload: &'static str,
+        identifiers: &[u32],
+    ) {
+        let identifiers = identifiers.iter().copied();
+        self.send(&Packet::Publish(Publish {
+            dup: false,
+            qos: PublishQoS::AtMostOnce,
+            retain: false,
+            topic: Some(TopicName::from_text(topic).unwrap()),
+            properties: Properties::new(identifiers.map(Property::SubscriptionIdentifier)).unwrap(),
+            payload: payload.into(),
+        }))
+        .await;
     }
 
     /// Sends a message that may have come already.

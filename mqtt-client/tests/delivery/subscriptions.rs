@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use mqtt_client::{Client, Subscription, Version};
+use mqtt_codec::Packet;
 use tokio::task::JoinSet;
 
 use crate::broker::{Broker, Kind, Sessions};
+use crate::fake_broker::{FakeBroker, Session};
 use crate::parties::{builder, tell_states};
 use crate::proxy::{Plan, Proxy};
 use crate::seeds::seeds;
@@ -115,4 +117,50 @@ fn matches(filter: &str, topic: &str) -> bool {
         || filter
             .strip_suffix(['+', '#'])
             .is_some_and(|start| topic.starts_with(start))
+}
+
+/// The server knows a filter by the identifier that was sent last, also when that subscription is gone and an older one
+/// still reads the filter.
+#[tokio::test]
+async fn an_identifier_outlives_its_subscription() {
+    let broker = FakeBroker::start();
+    let client = builder(broker.address(), Version::V5, "client")
+        .start()
+        .unwrap();
+    let mut link = broker.accept(Session::New).await;
+    let mut first = client.subscribe("a/1").start().unwrap();
+    link.subscribed().await;
+    let second = client.subscribe("a/1").start().unwrap();
+    let last_identifier = identifier(&link.packet_answered().await);
+    let mut wild = client.subscribe("a/+").start().unwrap();
+    let wild_identifier = identifier(&link.packet_answered().await);
+    soon("the end of the second", second.unsubscribe())
+        .await
+        .unwrap();
+
+    // One message for both, or one for each: either is allowed.
+    link.deliver_for("a/1", "both", &[last_identifier, wild_identifier])
+        .await;
+    link.deliver_for("a/1", "first", &[last_identifier]).await;
+    link.deliver_for("a/1", "wild", &[wild_identifier]).await;
+    // Of an earlier process: nobody knows whom it means.
+    link.deliver_for("a/1", "unknown", &[1234]).await;
+    for (stream, own) in [(&mut first, "first"), (&mut wild, "wild")] {
+        for expected in ["both", own, "unknown"] {
+            let message = soon("a message", stream.next()).await.unwrap();
+            assert_eq!(message.text().unwrap(), expected);
+        }
+        assert!(stream.try_next().is_none());
+    }
+}
+
+fn identifier(packet: &Packet) -> u32 {
+    let Packet::Subscribe(subscribe) = packet else {
+        panic!("{packet:?} instead of a SUBSCRIBE");
+    };
+    subscribe
+        .properties
+        .subscription_identifiers()
+        .next()
+        .unwrap()
 }
