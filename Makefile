@@ -158,8 +158,9 @@ bench-durable: rocksdb ## what durability costs: bytes written, a start with a m
 	done
 
 .PHONY: simulate
-simulate: rocksdb ## the simulation with more seeds than in the tests: SEEDS=1000
+simulate: rocksdb ## the simulations of engine and client with more seeds than in the tests: SEEDS=1000
 	SIMULATE_SEEDS=$(SEEDS) cargo test --release -p mqtt-broker-core -p mqtt-store-rocksdb --test simulate -- --nocapture
+	SIMULATE_SEEDS=$(SEEDS) cargo test --release -p mqtt-client --test simulation -- --nocapture
 
 .PHONY: crash
 crash: rocksdb ## server and outbox killed, and left without power, more often than in the tests: ROUNDS=200, CRASH_SEED=n
