@@ -109,6 +109,7 @@ impl Driver {
         let shared = Arc::clone(&self.shared);
         shared.with(|inner, now| {
             self.hand_over(inner, now);
+            inner.dispatch(now);
             if inner.full_queues > 0 {
                 inner.session.pause_reading();
             } else if self.reading == Reading::Unwanted {
@@ -117,7 +118,6 @@ impl Driver {
             if inner.session.deadline().is_some_and(|due| due <= now) {
                 inner.session.handle_deadline(now);
             }
-            inner.dispatch(now);
             self.fetch_output(inner, now);
             inner.dispatch(now);
             self.fetch_changes(inner);
