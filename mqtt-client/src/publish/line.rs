@@ -52,8 +52,13 @@ impl Publishes {
         let is_sample = self.sample.is_some_and(|(sample, _)| sample == id);
         let sample = if is_sample { self.sample.take() } else { None };
         let round_trip = sample.filter(|_| result.is_ok());
-        if let Some(slot) = self.slots.get_mut(&id) {
-            slot.answer.give(result, wakes);
+        match (self.slots.get_mut(&id), result) {
+            (Some(slot), result) => slot.answer.give(result, wakes),
+            // Its publisher has dropped the receipt, or was a process before this: nobody else would hear of it.
+            (None, Err(error @ (Error::DeliveryUnknown | Error::Poison))) => {
+                tracing::warn!(%error, "a message was given up");
+            }
+            (None, Ok(_) | Err(_)) => {}
         }
         round_trip.map(|(_, since)| since.elapsed())
     }
