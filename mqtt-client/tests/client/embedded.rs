@@ -105,3 +105,21 @@ async fn an_attempt_tries_one_server_after_the_other() {
         .unwrap_err();
     assert_eq!(error.to_string().matches("mqtt://").count(), 2, "{error}");
 }
+
+#[tokio::test]
+async fn a_server_that_opens_and_says_nothing_is_not_the_first_again() {
+    let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let first = format!("mqtt://{}", mute.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = mute.accept().await {
+            drop(stream);
+        }
+    });
+    let url = format!("mqtt://{}", broker().await);
+    let client = Client::builder(&first)
+        .server(&url)
+        .connect()
+        .await
+        .unwrap();
+    assert!(client.server().unwrap().starts_with(&url));
+}

@@ -329,3 +329,20 @@ async fn a_large_message_arrives_in_one_piece() {
     assert_eq!(stream.next().await.unwrap().payload, "small");
     drop(sending.await.unwrap());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_back_is_ahead_of_what_waits() {
+    let mut pair = Pair::new().await;
+    let mut stream = pair.subscribe_manually("a", QoS::AtLeastOnce).await;
+    for payload in ["1", "2"] {
+        pair.connection
+            .publish("a", payload, QoS::AtLeastOnce)
+            .await;
+    }
+    drop(stream.next().await.unwrap());
+    for payload in ["1", "2"] {
+        let delivery = stream.next().await.unwrap();
+        assert_eq!(delivery.payload, payload);
+        delivery.ack();
+    }
+}
