@@ -58,7 +58,7 @@ pub(crate) struct Configuration {
     session_expiry: Option<u32>,
     /// Seconds.
     pub(crate) keep_alive: u16,
-    pub(crate) maximum_in_flight: u16,
+    pub(crate) maximum_in_flight: Option<u16>,
     pub(crate) will: WillOptions,
     /// In order; a publisher takes the last.
     pub(crate) topics: Vec<String>,
@@ -169,8 +169,8 @@ impl Configuration {
             session_expiry: None,
             keep_alive: 60,
             maximum_in_flight: match dialect {
-                Dialect::Mosquitto => 20,
-                Dialect::Native => 1000,
+                Dialect::Mosquitto => Some(20),
+                Dialect::Native => None,
             },
             will: WillOptions::default(),
             topics: Vec::new(),

@@ -28,8 +28,10 @@ pub(crate) fn builder(configuration: &Configuration) -> Result<Builder, Complain
         .address(address(configuration)?)
         .transport_options(transport(configuration)?)
         .client_id(&client_id(configuration)?)
-        .keep_alive(Duration::from_secs(configuration.keep_alive.into()))
-        .in_flight_max(configuration.maximum_in_flight);
+        .keep_alive(Duration::from_secs(configuration.keep_alive.into()));
+    if let Some(messages) = configuration.maximum_in_flight {
+        builder = builder.in_flight_max(messages);
+    }
     if let Versions::Only(version) = configuration.versions {
         builder = builder.version(version);
     }

@@ -249,7 +249,7 @@ static ROWS: &[Row] = table! {
     Persistent 'c' "disable-clean-session" flag ALL both SESSION "Keep the session after the end; needs -i";
     SessionExpiry 'x' - ("SECONDS", "-x argument given but no session expiry interval specified.") ALL both SESSION "Seconds that the session is kept without a connection, -1 or ∞ for ever [default: with -c for ever]";
     KeepAlive 'k' "keepalive" ("SECONDS", "-k argument given but no keepalive specified.") ALL both SESSION "Seconds of silence before a PINGREQ [default: 60]";
-    MaximumInFlight 'M' - ("COUNT", "-M argument given but max_inflight not specified.") ALL both SESSION "QoS 1 and 2 messages on their way at once [default: 1000]";
+    MaximumInFlight 'M' - ("COUNT", "-M argument given but max_inflight not specified.") ALL both SESSION "QoS 1 and 2 messages on their way at once [default: 1000, or 20 before MQTT 5]";
     Property 'D' "property" property ALL both SESSION "A property of MQTT 5.0: -D PACKET NAME VALUE, or -D PACKET user-property NAME VALUE";
     OptionsFile 'o' - ("FILE", "-o argument given but no options file specified.") ALL both SESSION "File with an option on each line";
 

@@ -38,13 +38,14 @@ mod receive;
 mod recorded;
 mod subscribe;
 mod subscriptions;
+mod suspect;
 mod write;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use fastrand::Rng;
-use mqtt_codec::PacketId;
+use mqtt_codec::{PacketId, Version};
 
 pub use self::connect::{Authentication, Credentials};
 use self::connect::{Ghosts, Unanswered};
@@ -172,8 +173,11 @@ impl Session {
             Some(_) | None => {}
         }
         let sending_below = stored.sending_below;
-        self.outgoing
-            .restore(stored.outgoing, sending_below, self.options.in_flight_max);
+        self.outgoing.restore(
+            stored.outgoing,
+            sending_below,
+            self.options.in_flight_max(Version::V5),
+        );
         // What is accepted from here on is not sent before there is a connection.
         self.record_unsent();
         if stored.connecting {
@@ -270,7 +274,10 @@ impl Session {
         let draining = self.draining.as_ref().map(|draining| draining.until);
         let phase = self.phase.deadline(self.wants_to_read());
         let expiry = self.outgoing.next_expiry();
-        [draining, phase, expiry].into_iter().flatten().min()
+        [draining, phase, expiry, self.trial_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Does what is due. May be called at any time.
@@ -292,7 +299,10 @@ impl Session {
             Phase::Connecting(connecting) if connecting.deadline <= now => {
                 self.lose(now, ConnectionError::ConnectTimeout);
             }
-            Phase::Connected(_) => self.keep_alive(now),
+            Phase::Connected(_) => {
+                self.end_trial(now);
+                self.keep_alive(now);
+            }
             Phase::Waiting { .. }
             | Phase::Opening
             | Phase::Connecting(_)

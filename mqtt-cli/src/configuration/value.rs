@@ -153,7 +153,7 @@ impl Configuration {
                 let count = self.number(value).filter(|count| *count >= 1);
                 let count =
                     count.ok_or(error("Maximum inflight messages must be greater than 0."))?;
-                self.maximum_in_flight = u16::try_from(count).unwrap_or(u16::MAX);
+                self.maximum_in_flight = Some(u16::try_from(count).unwrap_or(u16::MAX));
             }
             Setting::WillTopic => {
                 let topic = utf8(value, "--will-topic")?;

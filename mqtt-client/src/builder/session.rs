@@ -95,10 +95,10 @@ impl Builder {
         self
     }
 
-    /// How many QoS 1 and 2 messages are sent and not acknowledged at a time, 1 to 16,383. The server may take fewer.
-    /// 1,000 by default.
+    /// How many QoS 1 and 2 messages are sent and not acknowledged at a time, 1 to 16,383. A server of 5.0 may take fewer,
+    /// and says so. By default 1,000, and 20 before 5.0, since a server that takes no more cannot say it.
     pub fn in_flight_max(mut self, messages: u16) -> Self {
-        self.options.in_flight_max = messages;
+        self.options.in_flight_max = Some(messages);
         self
     }
 

@@ -75,7 +75,7 @@ impl Session {
     fn link(&self, now: Instant, agreed: Arc<Connected>, method: Option<Arc<str>>) -> Link {
         let under_way_max = agreed
             .receive_maximum
-            .min(self.options.in_flight_max)
+            .min(self.options.in_flight_max(agreed.version))
             .clamp(1, 16_383);
         let aliases = agreed
             .topic_alias_maximum

@@ -119,7 +119,7 @@ impl Session {
         self.reckon_with_ghosts(now, &error);
         if let Phase::Connected(link) = &self.phase {
             let (since, under_way) = (link.since, link.under_way);
-            self.strike(now, since, under_way);
+            self.suspect(now, since, under_way);
         }
         if let Phase::Connected(link) = &self.phase
             && now.since(link.since) >= STABLE_AFTER
@@ -186,19 +186,6 @@ impl Session {
         {
             self.events
                 .push_back(Event::Reauthenticated(Err(Error::Offline)));
-        }
-    }
-
-    /// The message that was first in flight when the connection broke at once is suspected; several times in
-    /// a row, it is given up.
-    fn strike(&mut self, now: Instant, since: Instant, under_way: usize) {
-        const AT_ONCE: Duration = Duration::from_secs(1);
-        if now.since(since) > AT_ONCE {
-            self.outgoing.acquit();
-        } else if under_way > 0
-            && let Some(id) = self.outgoing.strike(&mut self.recorded)
-        {
-            self.published(id, Err(Error::Poison));
         }
     }
 

@@ -45,9 +45,9 @@ pub struct SessionOptions {
     pub topic_alias_maximum: u16,
     /// How many topic aliases we use at the most; the server may take fewer. Default: 64.
     pub topic_aliases_used_max: u16,
-    /// How many QoS 1 and 2 messages are sent and not acknowledged at a time, 1 to 16,383. The server may take
-    /// fewer. Default: 1,000.
-    pub in_flight_max: u16,
+    /// How many QoS 1 and 2 messages are sent and not acknowledged at a time, 1 to 16,383. A server of 5.0 may
+    /// take fewer, and says so. Default: 1,000; 20 before 5.0, since a server that takes no more cannot say it.
+    pub in_flight_max: Option<u16>,
     /// How many messages wait to be sent. Default: 10,000.
     pub queue_messages_max: usize,
     /// Bytes of topics and payloads that wait to be sent. Default: 64 MiB.
@@ -84,7 +84,7 @@ impl Default for SessionOptions {
             received_bytes_max: 64 << 20,
             topic_alias_maximum: 64,
             topic_aliases_used_max: 64,
-            in_flight_max: 1000,
+            in_flight_max: None,
             queue_messages_max: 10_000,
             queue_bytes_max: 64 << 20,
             when_full: WhenFull::Block,
@@ -95,6 +95,17 @@ impl Default for SessionOptions {
             retry_on: Vec::new(),
             redirects: Redirects::Refuse,
         }
+    }
+}
+
+impl SessionOptions {
+    /// How many messages may be in flight in this version.
+    pub(super) fn in_flight_max(&self, version: Version) -> u16 {
+        self.in_flight_max.unwrap_or(match version {
+            Version::V5 => 1000,
+            // What Mosquitto and most clients have.
+            Version::V3_1 | Version::V3_1_1 => 20,
+        })
     }
 }
 

@@ -193,7 +193,10 @@ impl Session {
             return false;
         };
         let has_quota = link.under_way < link.under_way_max;
-        has_quota && (link.under_way == 0 || !self.outgoing.is_suspicious())
+        let under_way = link.under_way;
+        let is_suspicious = self.outgoing.is_suspicious();
+        let is_held_back = is_suspicious && (under_way > 0 || self.outgoing.is_on_trial());
+        has_quota && !is_held_back
     }
 
     /// The same for a message that is sent for the first time: its packet identifier must not be in use.

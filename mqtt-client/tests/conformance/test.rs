@@ -143,6 +143,7 @@ impl Test {
         options.client_id = "c".to_owned();
         options.versions = Versions::Only(self.codec_version());
         options.backoff = Duration::ZERO..=Duration::ZERO;
+        options.in_flight_max = Some(1000);
         options
     }
 

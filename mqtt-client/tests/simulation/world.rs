@@ -408,10 +408,10 @@ fn options(dice: &mut Rng, number: usize, receive_maximum: u16) -> SessionOption
     };
     options.session_expiry = dice.bool().then_some(Duration::from_secs(100_000));
     options.receive_maximum = dice.u16(1..20);
-    options.in_flight_max = match options.versions {
+    options.in_flight_max = Some(match options.versions {
         Versions::Only(Version::V5) => dice.u16(1..50),
         Versions::Only(_) | Versions::Newest => dice.u16(1..=receive_maximum),
-    };
+    });
     options.topic_aliases_used_max = dice.u16(..3);
     options.topic_alias_maximum = dice.u16(..3);
     options.offline_qos0 = if dice.bool() {

@@ -16,7 +16,7 @@ pub(super) struct Suspect {
     strikes: u32,
 }
 
-/// A message fails when the connection has broken this often right after it was sent.
+/// A message is on trial when the connection has broken this often right after it was sent.
 const STRIKES_MAX: u32 = 3;
 
 /// What becomes of the messages of a session that the server has lost.
@@ -172,28 +172,45 @@ impl Outgoing {
         lost
     }
 
-    /// The connection broke right after something was sent on it. Returns the message to give up, after
-    /// a few times.
-    pub(in crate::session) fn strike(&mut self, recorded: &mut Recorded) -> Option<PublishId> {
-        let first = self
-            .in_flight
-            .iter()
-            .find(|in_flight| matches!(in_flight.state, State::Sent(_)))?;
-        let (id, sequence) = (first.id, first.sequence);
+    /// The connection broke right after something was sent on it: the first message in flight is suspected.
+    pub(in crate::session) fn strike(&mut self) {
+        let is_sent = |in_flight: &&InFlight| matches!(in_flight.state, State::Sent(_));
+        let Some(id) = self.in_flight.iter().find(is_sent).map(|first| first.id) else {
+            return;
+        };
         let strikes = match self.suspect {
             Some(suspect) if suspect.id == id => suspect.strikes + 1,
             Some(_) | None => 1,
         };
-        if strikes < STRIKES_MAX {
-            self.suspect = Some(Suspect { id, strikes });
-            return None;
-        }
-        self.suspect = None;
-        self.give_up(sequence, recorded);
-        Some(id)
+        self.suspect = Some(Suspect { id, strikes });
     }
 
-    /// The connection has lasted: nothing in flight breaks it.
+    /// True if a message was suspected so often that a connection without it has to show whether it is to blame.
+    pub(in crate::session) fn is_on_trial(&self) -> bool {
+        self.suspect
+            .is_some_and(|suspect| suspect.strikes >= STRIKES_MAX)
+    }
+
+    /// Gives the suspect up: its identifier, and its sequence number.
+    pub(in crate::session) fn convict(
+        &mut self,
+        recorded: &mut Recorded,
+    ) -> Option<(PublishId, u64)> {
+        let id = self.suspect.take()?.id;
+        if let Some(in_flight) = self.in_flight.iter().find(|one| one.id == id) {
+            let sequence = in_flight.sequence;
+            self.give_up(sequence, recorded);
+            return Some((id, sequence));
+        }
+        // It waits anew, in a session that was lost.
+        let is_next = self.waiting.front().is_some_and(|one| one.id == id);
+        let waiting = if is_next { self.take_waiting() } else { None };
+        let sequence = waiting?.sequence;
+        recorded.lazy(|| OutboxChange::Remove { sequence });
+        Some((id, sequence))
+    }
+
+    /// A connection has lasted, or broken without it: the suspect is not to blame.
     pub(in crate::session) const fn acquit(&mut self) {
         self.suspect = None;
     }
