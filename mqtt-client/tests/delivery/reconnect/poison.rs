@@ -1,5 +1,7 @@
 //! A message that kills the connection each time it is sent is given up, and nothing else.
 
+use std::time::Duration;
+
 use mqtt_client::{Error, QoS, Version};
 use mqtt_codec::Packet;
 
@@ -59,4 +61,31 @@ async fn the_guilty_message_fails_and_the_others_do_not() {
             answering.abort();
         }
     }
+}
+
+/// Each connection dies young, whatever is sent on it: no message is to blame for that.
+#[tokio::test]
+async fn a_network_that_flaps_makes_no_message_guilty() {
+    let broker = FakeBroker::start();
+    let client = builder(broker.address(), Version::V5, "client")
+        .start()
+        .unwrap();
+    let message = client.publish("t", "innocent").try_enqueue().unwrap();
+    let serving = tokio::spawn(async move {
+        let mut session = Session::New;
+        for _ in 0..12 {
+            let mut link = broker.accept(session).await;
+            session = Session::Present;
+            // With or without the message.
+            let _ = tokio::time::timeout(Duration::from_millis(100), link.packet()).await;
+            link.reset();
+        }
+        let mut link = broker.accept(session).await;
+        loop {
+            let packet = link.packet().await;
+            link.answer(&packet).await;
+        }
+    });
+    soon("an answer", message).await.unwrap();
+    serving.abort();
 }
