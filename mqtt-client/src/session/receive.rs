@@ -113,10 +113,8 @@ impl Session {
     fn handle_packet(&mut self, now: Instant, packet: Packet) -> Result<(), Violation> {
         if let Phase::Connected(link) = &mut self.phase {
             link.received_at = now;
-            link.ping = match link.ping {
-                // Any packet shows that the server is there; PINGRESP is the answer.
-                Ping::SentAt(_) | Ping::None => Ping::None,
-            };
+            // Any packet shows that the server is there, not only the answer.
+            link.ping = Ping::None;
         } else if !matches!(packet, Packet::ConnAck(_) | Packet::Auth(_)) {
             // [MQTT-3.2.0-1] [MQTT-3.14.0-1]
             return Err(Violation::UnexpectedPacket);
