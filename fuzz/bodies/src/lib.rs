@@ -15,6 +15,7 @@ mod engine;
 mod frame;
 mod packet;
 mod roundtrip;
+mod session;
 mod topic;
 
 pub use connection::connection;
@@ -22,6 +23,7 @@ pub use decode::decode;
 pub use engine::engine;
 pub use frame::frame;
 pub use roundtrip::roundtrip;
+pub use session::session;
 pub use topic::topic;
 
 /// What a target does.
@@ -34,7 +36,7 @@ pub struct Body {
 }
 
 /// All of them.
-pub const BODIES: [Body; 6] = [
+pub const BODIES: [Body; 7] = [
     Body {
         name: "frame",
         run: frame,
@@ -58,5 +60,9 @@ pub const BODIES: [Body; 6] = [
     Body {
         name: "connection",
         run: connection,
+    },
+    Body {
+        name: "session",
+        run: session,
     },
 ];

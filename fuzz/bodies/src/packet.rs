@@ -184,7 +184,11 @@ fn reason(input: Input<'_, '_>, version: Version, packet: PacketType) -> Result<
 }
 
 /// Properties that `owner` may have, each as often as it may be there.
-fn properties(input: Input<'_, '_>, version: Version, owner: Owner) -> Result<Properties> {
+pub(crate) fn properties(
+    input: Input<'_, '_>,
+    version: Version,
+    owner: Owner,
+) -> Result<Properties> {
     let mut properties = Properties::default();
     if version != Version::V5 {
         return Ok(properties);

@@ -336,6 +336,8 @@ impl Outgoing {
             .extend(waiting.map(|waiting| (waiting.id, waiting.message)));
         self.waiting_bytes = 0;
         self.next_expiry = None;
+        // They hear of the end.
+        self.room = Room::NobodyWaits;
         drained
     }
 

@@ -70,8 +70,11 @@ impl Session {
     }
 
     /// Ends a subscription: [`Event::Unsubscribed`] brings the server's answer. What its reader has not
-    /// acknowledged counts as acknowledged.
+    /// acknowledged counts as acknowledged. After the end there is nothing to do, and no event.
     pub fn unsubscribe(&mut self, now: Instant, id: SubscriptionId) {
+        if self.ended().is_some() {
+            return;
+        }
         let Some((_, leaving)) = self.subscriptions.remove(id) else {
             self.events
                 .push_back(Event::Unsubscribed { id, result: Ok(()) });

@@ -197,7 +197,9 @@ impl Outgoing {
         recorded: &mut Recorded,
     ) -> Option<(PublishId, u64)> {
         let id = self.suspect.take()?.id;
-        if let Some(in_flight) = self.in_flight.iter().find(|one| one.id == id) {
+        // It may have been given up for another reason since.
+        let is_suspect = |one: &&InFlight| one.id == id && matches!(one.state, State::Sent(_));
+        if let Some(in_flight) = self.in_flight.iter().find(is_suspect) {
             let sequence = in_flight.sequence;
             self.give_up(sequence, recorded);
             return Some((id, sequence));
@@ -221,7 +223,8 @@ impl Outgoing {
             return false;
         };
         // It may wait anew, in a session that was lost, or have made it since.
-        let is_there = self.in_flight.iter().any(|one| one.id == suspect.id)
+        let is_sent = |one: &InFlight| one.id == suspect.id && matches!(one.state, State::Sent(_));
+        let is_there = self.in_flight.iter().any(is_sent)
             || self.waiting.front().is_some_and(|one| one.id <= suspect.id);
         if !is_there {
             self.suspect = None;
