@@ -86,6 +86,8 @@ pub struct Broker {
 
 impl Broker {
     /// The next transport that the client opens; nothing is read from it yet.
+    ///
+    /// Cancel safe: a connection that was not given stays for the next call.
     pub async fn connection(&mut self) -> Connection {
         let opened = within("a connection", self.connections.recv()).await;
         let Some(stream) = opened else {
@@ -101,6 +103,8 @@ impl Broker {
     }
 
     /// The next connection, whose CONNECT is accepted, with a new session.
+    ///
+    /// Not cancel safe: a connection that was not accepted yet is closed.
     pub async fn accept(&mut self) -> Connection {
         let mut connection = self.connection().await;
         let connect = connection.expect_connect().await;
@@ -109,6 +113,8 @@ impl Broker {
     }
 
     /// The next connection, whose CONNECT is accepted, with the session that there was.
+    ///
+    /// Not cancel safe: a connection that was not accepted yet is closed.
     pub async fn resume(&mut self) -> Connection {
         let mut connection = self.connection().await;
         let connect = connection.expect_connect().await;
@@ -127,6 +133,8 @@ impl Broker {
     }
 
     /// Panics if the client connects within this time.
+    ///
+    /// Cancel safe.
     pub async fn expect_no_connection(&mut self, time: Duration) {
         if let Ok(Some(_)) = timeout(time, self.connections.recv()).await {
             panic!("expected no connection within {time:?}, but the client connected");
@@ -149,6 +157,8 @@ pub struct Connection {
 /// What the broker expects, and gets.
 impl Connection {
     /// The next packet.
+    ///
+    /// Cancel safe: what has come in part stays for the next call.
     pub async fn receive(&mut self) -> Packet {
         match self.next_packet("a packet").await {
             Some(packet) => packet,
@@ -191,6 +201,8 @@ impl Connection {
     }
 
     /// A CONNECT. Its version is that of the connection from now on.
+    ///
+    /// Cancel safe: what has come in part stays for the next call.
     pub async fn expect_connect(&mut self) -> Connect {
         match self.receive().await {
             Packet::Connect(connect) => {
@@ -202,6 +214,8 @@ impl Connection {
     }
 
     /// A PUBLISH.
+    ///
+    /// Cancel safe: what has come in part stays for the next call.
     pub async fn expect_publish(&mut self) -> Publish {
         match self.receive().await {
             Packet::Publish(publish) => publish,
@@ -210,6 +224,8 @@ impl Connection {
     }
 
     /// A SUBSCRIBE.
+    ///
+    /// Cancel safe: what has come in part stays for the next call.
     pub async fn expect_subscribe(&mut self) -> Subscribe {
         match self.receive().await {
             Packet::Subscribe(subscribe) => subscribe,
@@ -218,6 +234,8 @@ impl Connection {
     }
 
     /// An UNSUBSCRIBE.
+    ///
+    /// Cancel safe: what has come in part stays for the next call.
     pub async fn expect_unsubscribe(&mut self) -> Unsubscribe {
         match self.receive().await {
             Packet::Unsubscribe(unsubscribe) => unsubscribe,
@@ -226,6 +244,8 @@ impl Connection {
     }
 
     /// A PUBACK, PUBREC, PUBREL or PUBCOMP.
+    ///
+    /// Cancel safe: what has come in part stays for the next call.
     pub async fn expect_ack(&mut self, packet_type: PacketType) -> Ack {
         let packet = self.receive().await;
         if packet.packet_type() != packet_type {
@@ -241,6 +261,8 @@ impl Connection {
     }
 
     /// A DISCONNECT, and the end of the connection.
+    ///
+    /// Not cancel safe: the packet that has come is lost.
     pub async fn expect_disconnect(&mut self) -> Disconnect {
         match self.receive().await {
             Packet::Disconnect(disconnect) => {
@@ -252,6 +274,8 @@ impl Connection {
     }
 
     /// The end of the connection.
+    ///
+    /// Cancel safe: what has come in part stays for the next call.
     pub async fn expect_closed(&mut self) {
         if let Some(packet) = self.next_packet("the end of the connection").await {
             unexpected("the end of the connection", &packet);
@@ -259,6 +283,8 @@ impl Connection {
     }
 
     /// Panics if the client sends anything within this time, but for PINGREQs.
+    ///
+    /// Cancel safe: what has come in part stays for the next call.
     pub async fn expect_nothing(&mut self, time: Duration) {
         let until = tokio::time::sleep(time);
         tokio::pin!(until);
@@ -284,11 +310,15 @@ impl Connection {
     }
 
     /// Accepts a CONNECT, with a new session. Where it has no client identifier, one is assigned.
+    ///
+    /// Not cancel safe: part of a packet may have been sent.
     pub async fn accept(&mut self, connect: &Connect) {
         self.answer(connect, false).await;
     }
 
     /// Accepts a CONNECT, with the session that there was.
+    ///
+    /// Not cancel safe: part of a packet may have been sent.
     pub async fn resume(&mut self, connect: &Connect) {
         self.answer(connect, true).await;
     }
@@ -307,6 +337,8 @@ impl Connection {
     }
 
     /// Refuses a CONNECT, and closes the connection.
+    ///
+    /// Not cancel safe: part of a packet may have been sent.
     pub async fn refuse(mut self, reason: ReasonCode) {
         self.send(Packet::ConnAck(ConnAck {
             session_present: false,
@@ -317,6 +349,8 @@ impl Connection {
     }
 
     /// Acknowledges a PUBLISH: by a PUBACK, or by PUBREC and PUBCOMP.
+    ///
+    /// Not cancel safe: part of a packet may have been sent.
     pub async fn acknowledge(&mut self, publish: &Publish) {
         match publish.qos {
             PublishQoS::AtMostOnce => {}
@@ -335,6 +369,8 @@ impl Connection {
     }
 
     /// Grants all that a SUBSCRIBE asks for.
+    ///
+    /// Not cancel safe: part of a packet may have been sent.
     pub async fn grant(&mut self, subscribe: &Subscribe) {
         let granted = subscribe
             .subscriptions
@@ -353,6 +389,8 @@ impl Connection {
     }
 
     /// Waits for a SUBSCRIBE, and grants it.
+    ///
+    /// Not cancel safe: the packet that has come is lost.
     pub async fn expect_and_grant(&mut self) -> Subscribe {
         let subscribe = self.expect_subscribe().await;
         self.grant(&subscribe).await;
@@ -360,6 +398,8 @@ impl Connection {
     }
 
     /// Answers an UNSUBSCRIBE.
+    ///
+    /// Not cancel safe: part of a packet may have been sent.
     pub async fn release(&mut self, unsubscribe: &Unsubscribe) {
         let reasons = unsubscribe.filters.iter().map(|_| ReasonCode::Success);
         self.send(Packet::UnsubAck(UnsubAck {
@@ -371,6 +411,8 @@ impl Connection {
     }
 
     /// Sends a message to the client, and gives its packet identifier: 1, 2 and so on for those of QoS 1 and 2.
+    ///
+    /// Not cancel safe: part of a packet may have been sent.
     pub async fn publish(
         &mut self,
         topic: impl IntoTopic,
@@ -403,6 +445,8 @@ impl Connection {
     }
 
     /// Sends a packet.
+    ///
+    /// Not cancel safe: part of a packet may have been sent.
     pub async fn send(&mut self, packet: Packet) {
         match packet.to_vec(self.version) {
             Ok(bytes) => self.send_bytes(&bytes).await,
@@ -411,6 +455,8 @@ impl Connection {
     }
 
     /// Sends bytes, which need not be a packet. A client that is gone does not hear them.
+    ///
+    /// Not cancel safe: part of a packet may have been sent.
     pub async fn send_bytes(&mut self, bytes: &[u8]) {
         let sent = self.stream.write_all(bytes);
         let _ = within("the client to read", sent).await;
