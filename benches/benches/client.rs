@@ -28,6 +28,7 @@ fn session() -> Session {
     let mut options = SessionOptions::default();
     options.client_id = "bench".to_owned();
     options.versions = Versions::Only(Version::V3_1_1);
+    options.in_flight_max = Some(1000);
     let mut session = Session::new(options, 1, NOW);
     session.handle_deadline(NOW);
     session.handle_opened(NOW, Credentials::default());
