@@ -256,6 +256,10 @@ impl Inner {
                     delivery,
                     message,
                 } => self.received(now, subscription, delivery, message),
+                Event::Unclaimed { topic } => tracing::warn!(
+                    %topic,
+                    "a message waits for somebody who subscribes to it; if many do, no others come"
+                ),
                 Event::Authentication(step) => self.authentication = Some(step),
                 Event::Reauthenticated(result) => {
                     if let Some(answer) = &mut self.reauthenticating {

@@ -144,3 +144,55 @@ fn messages_after(session: &mut Session, packet_id: PacketId) -> usize {
         .filter(|event| matches!(event, Event::Message { .. }))
         .count()
 }
+
+/// Messages of a session that an earlier process has made wait, un-acknowledged, for who subscribes; that they do is
+/// told, since in the end no others come.
+#[test]
+fn messages_that_nobody_reads_wait_and_are_told_of() {
+    let stored = Stored {
+        client_id: Some("press-17".into()),
+        ..Stored::default()
+    };
+    let mut session = connected(&stored, true);
+    assert_eq!(sent(&mut session), [PacketType::Subscribe]);
+    while session.poll_event().is_some() {}
+    for number in [5, 6] {
+        receive(
+            &mut session,
+            &Packet::Publish(Publish {
+                dup: false,
+                qos: PublishQoS::AtLeastOnce(PacketId::new(number).unwrap()),
+                retain: false,
+                topic: Some(TopicName::from_text("other").unwrap()),
+                properties: Properties::default(),
+                payload: "x".into(),
+            }),
+        );
+    }
+    assert_eq!(sent(&mut session), []);
+    let told = std::iter::from_fn(|| session.poll_event());
+    let topics: Vec<String> = told
+        .map(|event| match event {
+            Event::Unclaimed { topic } => topic.to_string(),
+            other => format!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(topics, ["other"]);
+    let filter = TopicFilter::from_text("other").unwrap();
+    let filters = vec![(filter, SubscriptionOptions::of_qos(QoS::AtLeastOnce))];
+    let reader = session
+        .subscribe(NOW, filters, &Properties::default())
+        .unwrap();
+    assert_eq!(sent(&mut session), [PacketType::Subscribe]);
+    for _ in 0..2 {
+        let Some(Event::Message {
+            delivery: Some(delivery),
+            ..
+        }) = session.poll_event()
+        else {
+            panic!("a message that was held");
+        };
+        session.acknowledge(NOW, reader, delivery);
+        assert_eq!(sent(&mut session), [PacketType::PubAck]);
+    }
+}

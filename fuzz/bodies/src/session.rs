@@ -353,6 +353,7 @@ impl Run {
                 | Event::Subscribed { .. }
                 | Event::Unsubscribed { .. }
                 | Event::Message { delivery: None, .. }
+                | Event::Unclaimed { .. }
                 | Event::Authentication(_)
                 | Event::Reauthenticated(_) => {}
             }

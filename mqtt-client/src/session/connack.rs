@@ -11,6 +11,7 @@ use super::event::{Availability, Connected, Event};
 use super::link::{Link, Ping, Reauthentication};
 use super::options::OnSessionLoss;
 use super::phase::Phase;
+use super::subscriptions::Told;
 use crate::outbox::OutboxChange;
 use crate::{Error, Instant, Violation};
 
@@ -90,6 +91,7 @@ impl Session {
             aliases_sent: AliasesSent::new(aliases),
             aliases_received: AliasesReceived::new(self.options.topic_alias_maximum),
             method,
+            unclaimed: Told::NotYet,
             reauthentication: Reauthentication::None,
             agreed,
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mqtt_codec::{Properties, QoS, ReasonCode, Version};
+use mqtt_codec::{Properties, QoS, ReasonCode, TopicName, Version};
 
 use super::{DeliveryId, PublishId, SubscriptionId};
 use crate::{ConnectionError, Ended, Error, Instant, Message};
@@ -63,6 +63,13 @@ pub enum Event {
         delivery: Option<DeliveryId>,
         /// The message.
         message: Message,
+    },
+    /// A QoS 1 or 2 message has come that no subscription wants. In this session, which was made before us or has
+    /// outlived a reader, it is held, un-acknowledged, until somebody subscribes to it; so are others, up to our
+    /// Receive Maximum, and then no more come. Told once for each connection.
+    Unclaimed {
+        /// The topic of the message.
+        topic: TopicName,
     },
     /// A step of the authentication that the driver has to take, and to answer with
     /// [`handle_authentication`](super::Session::handle_authentication).

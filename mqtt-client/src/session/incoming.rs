@@ -118,6 +118,11 @@ impl Incoming {
         self.origin = Origin::Inherited;
     }
 
+    /// True if a message that nobody reads is held for who subscribes next.
+    pub(super) fn holds_unclaimed(&self) -> bool {
+        self.origin == Origin::Inherited
+    }
+
     /// A PUBLISH has come, for these readers.
     ///
     /// `[MQTT-4.3.3-10]`

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::aliases::{AliasesReceived, AliasesSent};
 use super::event::Connected;
+use super::subscriptions::Told;
 use crate::Instant;
 
 /// A connection that lasted this long was a success: the next delay begins anew.
@@ -26,6 +27,8 @@ pub(super) struct Link {
     pub(super) aliases_received: AliasesReceived,
     /// The authentication method of the CONNECT.
     pub(super) method: Option<Arc<str>>,
+    /// Whether it was told that messages are held which nobody reads.
+    pub(super) unclaimed: Told,
     /// Re-authentication: what the next AUTH means.
     pub(super) reauthentication: Reauthentication,
 }

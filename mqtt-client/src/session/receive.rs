@@ -14,6 +14,7 @@ use super::incoming::Arrival;
 use super::link::Ping;
 use super::phase::{After, Phase};
 use super::recorded::ChangeNumber;
+use super::subscriptions::Told;
 use super::{DeliveryId, Session, SubscriptionId};
 use crate::outbox::OutboxChange;
 use crate::{ConnectionError, Instant, Message, Violation};
@@ -198,7 +199,7 @@ impl Session {
         match self.incoming.arrive(id, &message, &readers) {
             Arrival::New(delivery) => {
                 if readers.is_empty() {
-                    self.counters.messages_unwanted += 1;
+                    self.unread(&message);
                 }
                 self.hand_over(&readers, Some(delivery), message);
             }
@@ -227,6 +228,20 @@ impl Session {
             self.options.receive_maximum.max(1).into()
         } else {
             usize::MAX
+        }
+    }
+
+    /// Nobody reads this message of QoS 1 or 2.
+    fn unread(&mut self, message: &Message) {
+        if !self.incoming.holds_unclaimed() {
+            self.counters.messages_unwanted += 1;
+            return;
+        }
+        if let Phase::Connected(link) = &mut self.phase
+            && std::mem::replace(&mut link.unclaimed, Told::Told) == Told::NotYet
+        {
+            let topic = message.topic.clone();
+            self.events.push_back(Event::Unclaimed { topic });
         }
     }
 

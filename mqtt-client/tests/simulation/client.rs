@@ -293,6 +293,7 @@ impl Client {
                 Event::Connected(_)
                 | Event::SessionLost
                 | Event::Room
+                | Event::Unclaimed { .. }
                 | Event::Unsubscribed { .. }
                 | Event::Authentication(_)
                 | Event::Reauthenticated(_) => {}
