@@ -12,10 +12,10 @@ use std::time::Duration;
 use bytes::BytesMut;
 use mqtt_client::outbox::Stored;
 use mqtt_client::session::{Credentials, Event, Session, SessionOptions, Wanted};
-use mqtt_client::{Instant, Properties, QoS, SubscriptionOptions, TopicFilter};
+use mqtt_client::{ConnectionError, Instant, Properties, QoS, SubscriptionOptions, TopicFilter};
 use mqtt_codec::{
-    ConnAck, Cut, PACKET_BYTES_MAX, Packet, PacketId, PacketType, Publish, PublishQoS, ReasonCode,
-    TopicName, Version, cut,
+    Ack, ConnAck, Cut, PACKET_BYTES_MAX, Packet, PacketId, PacketType, Publish, PublishQoS,
+    ReasonCode, TopicName, Version, cut,
 };
 
 const NOW: Instant = Instant::from_millis(0);
@@ -124,6 +124,7 @@ fn a_message_received_by_the_process_before_is_not_received_again() {
     let mut session = connected(&stored, true);
     assert_eq!(sent(&mut session), [PacketType::Subscribe]);
     assert_eq!(messages_after(&mut session, packet_id), 0);
+    commit(&mut session, &mut stored);
     assert_eq!(sent(&mut session), [PacketType::PubRec]);
 }
 
@@ -195,4 +196,42 @@ fn messages_that_nobody_reads_wait_and_are_told_of() {
         session.acknowledge(NOW, reader, delivery);
         assert_eq!(sent(&mut session), [PacketType::PubAck]);
     }
+}
+
+/// The change behind a PUBREL was not committed when the connection was lost. On the next one, the PUBREL left at once:
+/// after a kill, the outbox still had the message, and the next process sent it to a server that had let it go.
+#[test]
+fn a_pubrel_that_is_sent_again_waits_for_its_commit_too() {
+    let mut stored = Stored {
+        client_id: Some("press-17".into()),
+        ..Stored::default()
+    };
+    let mut session = connected(&stored, true);
+    commit(&mut session, &mut stored);
+    assert_eq!(sent(&mut session), [PacketType::Subscribe]);
+    let mut message = mqtt_client::Message::new("a", "x").unwrap();
+    message.qos = QoS::ExactlyOnce;
+    session.publish(NOW, message).unwrap();
+    commit(&mut session, &mut stored);
+    assert_eq!(sent(&mut session), [PacketType::Publish]);
+    let pubrec = Ack::new(PacketId::new(1).unwrap(), ReasonCode::Success);
+    let bytes = Packet::PubRec(pubrec).to_vec(Version::V5).unwrap();
+    session.handle_received(NOW, &mut BytesMut::from(&bytes[..]));
+    assert_eq!(sent(&mut session), []);
+
+    session.handle_closed(NOW, ConnectionError::ClosedByServer);
+    let later = session.deadline().unwrap();
+    session.handle_deadline(later);
+    session.handle_opened(later, Credentials::default());
+    assert_eq!(sent(&mut session), [PacketType::Connect]);
+    let connack = ConnAck {
+        session_present: true,
+        reason: ReasonCode::Success,
+        properties: Properties::default(),
+    };
+    receive(&mut session, &Packet::ConnAck(connack));
+    assert_eq!(sent(&mut session), []);
+    commit(&mut session, &mut stored);
+    let all = [PacketType::PubRel, PacketType::Subscribe];
+    assert_eq!(sent(&mut session), all);
 }

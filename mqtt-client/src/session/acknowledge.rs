@@ -105,7 +105,7 @@ impl Session {
                 let after = self.recorded.urgent(change);
                 self.release(ack, after);
             }
-            Step::ReleaseAgain => self.release(ack, ChangeNumber::default()),
+            Step::ReleaseAgain => self.release_again(ack.packet_id),
             Step::Nothing => {}
         }
     }
@@ -113,7 +113,8 @@ impl Session {
     /// A PUBREL of an earlier connection. `[MQTT-4.4.0-1]`
     pub(super) fn release_again(&mut self, id: mqtt_codec::PacketId) {
         let pubrel = ControlPacket::PubRel(id, ReasonCode::Success);
-        self.control.push_after(pubrel, ChangeNumber::default());
+        let after = self.recorded.everything();
+        self.control.push_after(pubrel, after);
     }
 
     /// The packet identifier of a QoS 2 message that was given up on this connection.

@@ -207,7 +207,8 @@ impl Session {
             Arrival::Recorded => {
                 self.counters.duplicates_suppressed += 1;
                 let pubrec = ControlPacket::PubRec(id, ReasonCode::Success);
-                self.control.push_after(pubrec, ChangeNumber::default());
+                let after = self.recorded.everything();
+                self.control.push_after(pubrec, after);
             }
             Arrival::Clash => return Err(Violation::Content),
         }
@@ -330,7 +331,7 @@ impl Session {
         } else {
             (
                 ReasonCode::PacketIdentifierNotFound,
-                ChangeNumber::default(),
+                self.recorded.everything(),
             )
         };
         self.control

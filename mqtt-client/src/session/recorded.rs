@@ -47,6 +47,12 @@ impl Recorded {
         }
     }
 
+    /// All changes so far: for an answer that is given again, and whose change may not be committed yet.
+    pub(super) const fn everything(&mut self) -> ChangeNumber {
+        self.urgent = self.last;
+        self.last
+    }
+
     pub(super) fn take(&mut self) -> Vec<OutboxChange> {
         self.taken = self.last;
         std::mem::take(&mut self.changes)

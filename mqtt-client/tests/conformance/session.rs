@@ -140,6 +140,7 @@ tests! {
         server.session.restore(kept);
         server.open(Credentials::default());
         server.accept("01", "");
+        server.commit();
         server.expect(&format!("62 <{:04x}>", sent[1].id()));
         server.expect(&format!(r#"3a <"b" {:04x} {{}} '1'>"#, sent[0].id()));
         server.subscribe("a", 2);
