@@ -120,9 +120,9 @@ async fn restore(shard: &Shard) -> Result<(), StoreError> {
         let last = last.clone();
         let next = shard.store.sessions(Some(&last), RESTORE_PAGE);
         let restored = async {
-            handle(shard, |engine, now, out| {
+            handle(shard, |engine, now, _| {
                 for (client, stored) in page {
-                    engine.restore_session(now, client, stored, out);
+                    engine.restore_session(now, client, stored);
                 }
             })
         };
@@ -135,9 +135,9 @@ async fn restore(shard: &Shard) -> Result<(), StoreError> {
         let last = last.topic();
         let next = shard.store.retained(Some(&last), RESTORE_PAGE);
         let restored = async {
-            handle(shard, |engine, _, out| {
+            handle(shard, |engine, _, _| {
                 for message in page {
-                    engine.restore_retained(message, out);
+                    engine.restore_retained(message);
                 }
             })
         };

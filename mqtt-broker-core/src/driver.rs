@@ -205,7 +205,7 @@ impl Shard {
 
     /// When the pump has something to do.
     fn pump_time(&self, state: &mut State, now: Instant) -> PumpTime {
-        let deadline = state.out.deadline();
+        let deadline = state.engine.deadline();
         match state.out.work() {
             _ if deadline.is_some_and(|deadline| deadline <= now) => PumpTime::Now,
             Work::Now => PumpTime::Now,
@@ -242,7 +242,7 @@ impl Shard {
         let mut state = self.lock()?;
         let now = self.clock.now();
         let State { engine, out, .. } = &mut *state;
-        if out.deadline().is_some_and(|deadline| deadline <= now) {
+        if engine.deadline().is_some_and(|deadline| deadline <= now) {
             engine.handle(now, Input::Deadline, out);
         }
         let work = (out.take_batch(), out.take_reads(READS_MAX));

@@ -84,7 +84,7 @@ impl Engine {
     /// A transport has been accepted: its packets are sent to `outbox`.
     ///
     /// `[MQTT-3.2.0-1]`
-    pub fn open(&mut self, now: Instant, outbox: Arc<Outbox>, out: &mut Output) -> ConnectionId {
+    pub fn open(&mut self, now: Instant, outbox: Arc<Outbox>) -> ConnectionId {
         self.next_epoch = self.next_epoch.wrapping_add(1);
         let epoch = self.next_epoch;
         let index = self.connections.insert(Connection::new(epoch, outbox, now));
@@ -94,7 +94,6 @@ impl Engine {
             epoch,
         };
         self.await_connect(now, id);
-        out.set_deadline(self.next_deadline());
         id
     }
 
@@ -113,7 +112,6 @@ impl Engine {
             Input::Deadline => self.handle_deadline(now, out),
             Input::Shutdown => self.handle_shutdown(now, out),
         }
-        out.set_deadline(self.next_deadline());
     }
 
     fn handle_packet(

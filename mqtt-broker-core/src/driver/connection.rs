@@ -75,7 +75,7 @@ impl ConnectionTask {
     ) -> Option<Self> {
         let outbox = Arc::new(Outbox::default());
         let id = shard
-            .with(|engine, now, out| engine.open(now, outbox.clone(), out))
+            .with(|engine, now, _| engine.open(now, outbox.clone()))
             .ok()?;
         Some(Self {
             transport,

@@ -112,8 +112,9 @@ impl Engine {
         }
     }
 
-    /// When the next deadline is.
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
+    /// When [`Input::Deadline`](super::Input::Deadline) is due.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
         let unrecorded = self.unrecorded.last().map(|_| Instant::from_millis(0));
         let others = [self.retained.next_expiry(), self.lifetimes.next, unrecorded];
         let others = others.into_iter().flatten();
@@ -243,7 +244,7 @@ mod tests {
             unreachable!("it is a whole packet");
         };
         let packet = Packet::decode(frame, Version::V5).unwrap();
-        let id = engine.open(now, Arc::new(Outbox::default()), out);
+        let id = engine.open(now, Arc::new(Outbox::default()));
         engine.handle(now, Input::Packet(id, &packet), out);
         assert!(out.take_question().is_some());
         let accepted = Decision::Accept(Grant::all());

@@ -12,7 +12,7 @@ use std::task::Waker;
 use crate::authority::Question;
 use crate::state::{Connection, ConnectionId, SessionId};
 use crate::store::{Batch, Change, Expiring};
-use crate::{ClientId, Counters, Instant, Outbox};
+use crate::{ClientId, Counters, Outbox};
 
 /// When a packet may leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,6 @@ pub struct Output {
     wakers: Vec<Waker>,
     questions: Vec<(ConnectionId, Question)>,
     reads: VecDeque<Read>,
-    deadline: Option<Instant>,
     /// What has been counted.
     pub counters: Counters,
 }
@@ -198,16 +197,6 @@ impl Output {
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         self.in_flight.bytes.len() + self.gathering.bytes.len() + self.batch_bytes
-    }
-
-    /// When [`Input::Deadline`](super::Input::Deadline) is due.
-    #[must_use]
-    pub fn deadline(&self) -> Option<Instant> {
-        self.deadline
-    }
-
-    pub(crate) fn set_deadline(&mut self, deadline: Option<Instant>) {
-        self.deadline = deadline;
     }
 
     pub(crate) fn change(&mut self, change: Change) {

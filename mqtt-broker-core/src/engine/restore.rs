@@ -16,13 +16,7 @@ impl Engine {
     /// no message misses it.
     ///
     /// A session that was connected when the broker ended counts as disconnected from now on.
-    pub fn restore_session(
-        &mut self,
-        now: Instant,
-        client: ClientId,
-        stored: StoredSession,
-        out: &mut Output,
-    ) {
+    pub fn restore_session(&mut self, now: Instant, client: ClientId, stored: StoredSession) {
         let record = stored.record;
         let queued = stored.deliveries.is_some();
         // The numbers go on, or else what comes next would seem to have been sent.
@@ -68,7 +62,6 @@ impl Engine {
             // Some lifetimes may have ended while there was no broker.
             self.note_expiry(now);
         }
-        out.set_deadline(self.next_deadline());
     }
 
     /// Notes in the store, a few at a time, that sessions are without a connection now.
@@ -88,8 +81,7 @@ impl Engine {
     }
 
     /// Takes over a retained message from the store.
-    pub fn restore_retained(&mut self, message: Arc<Message>, out: &mut Output) {
+    pub fn restore_retained(&mut self, message: Arc<Message>) {
         self.retained.put(message);
-        out.set_deadline(self.next_deadline());
     }
 }

@@ -413,5 +413,5 @@ fn connections_that_come_to_nothing_leave_nothing() {
     world.advance_secs(20);
     assert_eq!(world.engine.connections(), 0);
     assert_eq!(world.engine.sessions(), 1);
-    assert_eq!(world.out.deadline(), None);
+    assert_eq!(world.engine.deadline(), None);
 }

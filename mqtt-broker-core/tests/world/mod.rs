@@ -184,7 +184,7 @@ impl World {
             return;
         }
         let outbox = Arc::new(Outbox::default());
-        let id = self.engine.open(self.now, outbox.clone(), &mut self.out);
+        let id = self.engine.open(self.now, outbox.clone());
         self.links[index] = Some(Link {
             id,
             outbox,
@@ -493,7 +493,7 @@ impl World {
 
     fn pass(&mut self, time: Duration, between: impl Fn(&mut Self)) {
         let end = self.now + time;
-        while let Some(deadline) = self.out.deadline().filter(|deadline| *deadline <= end)
+        while let Some(deadline) = self.engine.deadline().filter(|deadline| *deadline <= end)
             && !self.dead
         {
             self.now = self.now.max(deadline);
@@ -552,8 +552,7 @@ impl World {
             let Some((last, _)) = page.last() else { break };
             after = Some(last.clone());
             for (client, stored) in page {
-                self.engine
-                    .restore_session(self.now, client, stored, &mut self.out);
+                self.engine.restore_session(self.now, client, stored);
             }
         }
         let mut after = None;
@@ -562,7 +561,7 @@ impl World {
             let Some(last) = page.last() else { break };
             after = Some(last.topic());
             for message in page {
-                self.engine.restore_retained(message, &mut self.out);
+                self.engine.restore_retained(message);
             }
         }
     }

@@ -371,7 +371,11 @@ impl Trial {
         // What ends with time has ended.
         self.world.advance(Duration::from_secs(u64::from(u32::MAX)));
         self.check_store();
-        assert_eq!(self.world.out.deadline(), None, "something is due for ever");
+        assert_eq!(
+            self.world.engine.deadline(),
+            None,
+            "something is due for ever"
+        );
     }
 
     fn check_store(&self) {

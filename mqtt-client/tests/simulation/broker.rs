@@ -51,7 +51,7 @@ impl Broker {
 
     pub(crate) fn open(&mut self, now: u64) -> Link {
         let outbox = Arc::new(Outbox::default());
-        let id = self.engine.open(at(now), outbox.clone(), &mut self.out);
+        let id = self.engine.open(at(now), outbox.clone());
         Link {
             id,
             outbox,
@@ -106,7 +106,7 @@ impl Broker {
 
     pub(crate) fn pass(&mut self, now: u64) {
         for _ in 0..1000 {
-            let due = self.out.deadline().is_some_and(|due| due <= at(now));
+            let due = self.engine.deadline().is_some_and(|due| due <= at(now));
             if !due {
                 return;
             }
@@ -152,11 +152,10 @@ impl Broker {
         self.engine = Engine::new(self.settings.clone());
         self.out = Output::default();
         for (client, stored) in ready(self.store.sessions(None, usize::MAX)).unwrap() {
-            self.engine
-                .restore_session(at(now), client, stored, &mut self.out);
+            self.engine.restore_session(at(now), client, stored);
         }
         for message in ready(self.store.retained(None, usize::MAX)).unwrap() {
-            self.engine.restore_retained(message, &mut self.out);
+            self.engine.restore_retained(message);
         }
     }
 
