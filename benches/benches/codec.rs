@@ -322,11 +322,11 @@ fn patch(group: &mut BenchmarkGroup<'_, WallTime>, publish: &Publish, version: V
         });
     });
     let mut encoded = EncodedPublish::default();
-    encoded.set(&message).expect("a sample");
+    encoded.push(&message).expect("a sample");
     group.bench_function("mqtt-codec, patched", |bencher| {
         bencher.iter(|| {
             out.clear();
-            black_box(&encoded).write(false, black_box(publish.qos), false, &mut out);
+            black_box(&encoded).write(0, false, black_box(publish.qos), false, &mut out);
         });
     });
 }

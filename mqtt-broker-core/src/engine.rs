@@ -18,7 +18,7 @@ mod subscribe;
 
 use std::sync::Arc;
 
-use mqtt_codec::Packet;
+use mqtt_codec::{Packet, Publish};
 use slab::Slab;
 
 use self::deliver::Variants;
@@ -101,6 +101,7 @@ impl Engine {
     pub fn handle(&mut self, now: Instant, input: Input<'_>, out: &mut Output) {
         match input {
             Input::Packet(id, packet) => self.handle_packet(now, id, packet, out),
+            Input::Publishes(id, publishes) => self.handle_many(now, id, publishes, out),
             Input::Malformed(id, error, version) => {
                 self.handle_malformed(now, id, error, version, out)
             }
@@ -111,6 +112,27 @@ impl Engine {
             Input::Expiring(page) => self.handle_expiring(now, &page, out),
             Input::Deadline => self.handle_deadline(now, out),
             Input::Shutdown => self.handle_shutdown(now, out),
+        }
+    }
+
+    fn handle_many(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        publishes: &[Publish<&[u8]>],
+        out: &mut Output,
+    ) {
+        let Some(connection) = self.connection_mut(id) else {
+            return;
+        };
+        connection.last_received = now;
+        let handled = match connection.phase {
+            Phase::Connected(_) => self.handle_publishes(now, id, publishes, out),
+            Phase::Opened => Err(Violation::ConnectMissing),
+            Phase::Asking(_) | Phase::Exchanging(_) => Err(Violation::PacketBeforeConnAck),
+        };
+        if let Err(violation) = handled {
+            self.handle_violation(now, id, violation, out);
         }
     }
 
@@ -135,7 +157,7 @@ impl Engine {
             (_, Packet::Disconnect(disconnect)) => self.handle_disconnect(now, id, disconnect, out),
             (Phase::Asking(_) | Phase::Exchanging(_), _) => Err(Violation::PacketBeforeConnAck),
             (Phase::Connected(_), Packet::Publish(publish)) => {
-                self.handle_publish(now, id, publish, out)
+                self.handle_publishes(now, id, std::slice::from_ref(publish), out)
             }
             (Phase::Connected(_), Packet::PubAck(ack)) => self.handle_puback(now, id, ack, out),
             (Phase::Connected(_), Packet::PubRec(ack)) => self.handle_pubrec(now, id, ack, out),
@@ -222,6 +244,30 @@ fn send<B: AsRef<[u8]>>(
             debug_assert!(encoded.is_ok(), "its length was known");
         });
     }
+}
+
+/// Sends packets that are small and many, without those that are larger than the client takes.
+/// `[MQTT-3.1.2-24]`
+fn send_all<'a>(
+    connection: &mut Connection,
+    packets: impl Iterator<Item = Packet<&'a [u8]>>,
+    release: Release,
+    out: &mut Output,
+) {
+    let (version, bytes_max) = (connection.version, connection.packet_bytes_max);
+    out.send(connection, release, |bytes| {
+        for packet in packets {
+            let start = bytes.len();
+            let encoded = packet.encode(version, bytes);
+            debug_assert!(
+                encoded.is_ok(),
+                "the engine makes packets that can be encoded"
+            );
+            if bytes.len() - start > bytes_max as usize {
+                bytes.truncate(start);
+            }
+        }
+    });
 }
 
 /// True if the client takes packets of this size.

@@ -33,7 +33,11 @@ impl Message {
     /// `[MQTT-3.3.2-20]`
     #[must_use]
     pub fn new(topic: TopicName<&[u8]>, properties: Properties<&[u8]>, payload: &[u8]) -> Self {
-        let (topic, properties) = (topic.bytes(), properties.raw());
+        Self::of_parts(topic.bytes(), properties.raw(), payload)
+    }
+
+    /// A message of the bytes of a topic name, of a property section to forward, and of a payload.
+    pub(crate) fn of_parts(topic: &[u8], properties: &[u8], payload: &[u8]) -> Self {
         let mut body = BytesMut::with_capacity(topic.len() + properties.len() + payload.len());
         body.put_slice(topic);
         body.put_slice(properties);

@@ -72,20 +72,30 @@ proptest! {
         dup in any::<bool>(),
         retain in any::<bool>(),
         qos in strategy::publish_qos(),
+        before in 0..3_usize,
     ) {
         let mut encoded = EncodedPublish::default();
-        encoded.set(&forward(&publish, version)).expect("a message");
+        let other = message();
+        for _ in 0..before {
+            encoded.push(&forward(&other, version)).expect("a message");
+        }
+        let start = encoded.bytes().len();
+        encoded.push(&forward(&publish, version)).expect("a message");
+        prop_assert_eq!(encoded.len(), before + 1);
+        let as_it_was = Packet::Publish(publish.clone()).to_vec(version).expect("a message");
+        prop_assert_eq!(&encoded.bytes()[start..], &as_it_was);
         // Another QoS needs another variant only where it adds or takes the packet identifier.
         let same_variant = qos.packet_id().is_some() == publish.qos.packet_id().is_some();
         let qos = if same_variant { qos } else { publish.qos };
 
         let mut out = b"before".to_vec();
-        encoded.write(dup, qos, retain, &mut out);
+        encoded.write(before, dup, qos, retain, &mut out);
+        encoded.write(before + 1, dup, qos, retain, &mut out);
         let direct = Publish { dup, qos, retain, ..publish };
         let direct = Packet::Publish(direct).to_vec(version).expect("a message");
-        prop_assert_eq!(encoded.len(), direct.len());
-        prop_assert!(!encoded.is_empty());
         prop_assert_eq!(out, [b"before", &direct[..]].concat());
+        encoded.clear();
+        prop_assert!(encoded.is_empty() && encoded.bytes().is_empty());
     }
 
     #[test]
@@ -376,8 +386,8 @@ fn a_message_that_is_too_long_is_not_forwarded() {
         ..forward(&publish, Version::V5)
     };
     let mut encoded = EncodedPublish::default();
-    assert_eq!(encoded.set(&forward), Err(EncodeError::FieldTooLong));
-    assert!(encoded.is_empty());
+    assert_eq!(encoded.push(&forward), Err(EncodeError::FieldTooLong));
+    assert!(encoded.is_empty() && encoded.bytes().is_empty());
 
     let mut out = b"before".to_vec();
     assert_eq!(forward.encode(&mut out), Err(EncodeError::FieldTooLong));

@@ -66,14 +66,14 @@ fn patched(input: &mut Unstructured<'_>, publish: &Publish, version: Version) ->
         payload: &publish.payload,
     };
     let mut encoded = EncodedPublish::default();
-    encoded.set(&forward).expect("a message");
-    assert_eq!(encoded.len(), forward.encoded_len());
+    encoded.push(&forward).expect("a message");
+    assert_eq!(encoded.bytes().len(), forward.encoded_len());
 
     let (dup, retain): (bool, bool) = input.arbitrary()?;
     let qos = publish_qos(input)?;
     if (qos == PublishQoS::AtMostOnce) == (publish.qos == PublishQoS::AtMostOnce) {
         let mut out = Vec::new();
-        encoded.write(dup, qos, retain, &mut out);
+        encoded.write(0, dup, qos, retain, &mut out);
         let direct = Packet::Publish(Publish {
             dup,
             qos,

@@ -3,7 +3,7 @@
 //! It is written by hand to be small: an idle connection holds no buffer, and its future is about
 //! 150 bytes.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::mem;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use mqtt_codec::{Connect, Cut, Packet, Version, cut};
+use mqtt_codec::{Connect, Cut, DecodeError, Packet, Publish, Version, cut};
 use tokio::io::ReadBuf;
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
@@ -25,12 +25,16 @@ use crate::{ConnectionId, Engine, Input, Instant, Outbox, Output, Transport};
 const READ_BYTES: usize = 64 * 1024;
 /// A started packet up to this size is completed in the thread's buffer, a larger one in its own.
 const PARTIAL_BYTES_SMALL: usize = READ_BYTES / 2;
+/// PUBLISH packets that are handled together at most.
+const PUBLISHES_MAX: usize = 64;
 /// Bytes that a client may still send after it was told that its connection is closed.
 const LINGER_BYTES_MAX: usize = 1024 * 1024;
 
 thread_local! {
     /// What all connections of this thread read into, one after the other.
     static READ_BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+    /// The memory for packets that are handled together.
+    static PUBLISHES: Cell<Vec<Publish<&'static [u8]>>> = const { Cell::new(Vec::new()) };
 }
 
 /// The task of one connection.
@@ -195,39 +199,37 @@ impl ConnectionTask {
     /// Hands all whole packets to the engine. Returns what is left: the start of the next one, or
     /// all that is behind a question to the authority.
     fn batch(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Over> {
-        let (id, packet_bytes_max, connect_bytes_max) = (
-            self.id,
-            self.shard.limits.packet_bytes_max as usize,
-            self.shard.limits.connect_bytes_max as usize,
-        );
+        let (id, bytes_max) = (self.id, self.packet_bytes_max());
         let version = &mut self.version;
         let mut rest = bytes;
+        // PUBLISH packets that have come one behind the other, and are handled together.
+        let mut publishes: Vec<Publish<&[u8]>> = PUBLISHES.take();
         let question = self.shard.with(|engine, now, out| {
             loop {
-                let bytes_max = if version.is_some() {
-                    packet_bytes_max
-                } else {
-                    connect_bytes_max
-                };
-                let frame = match cut(rest, bytes_max) {
-                    Ok(Cut::Whole(frame)) => frame,
-                    Ok(Cut::Incomplete(_)) => return None,
-                    Err(error) => {
-                        rest = &[];
-                        engine.handle(now, Input::Malformed(id, error, None), out);
-                        return None;
+                let next = match next(&mut rest, bytes_max, *version) {
+                    Next::Packet(Packet::Publish(publish)) => {
+                        publishes.push(publish);
+                        if publishes.len() < PUBLISHES_MAX {
+                            continue;
+                        }
+                        None
                     }
+                    next @ (Next::Packet(_) | Next::Malformed(..) | Next::Incomplete) => Some(next),
                 };
-                rest = rest.get(frame.bytes.len()..).unwrap_or_default();
-                match Packet::decode(frame, version.unwrap_or(Version::V5)) {
-                    Ok(packet) => {
+                if !publishes.is_empty() {
+                    engine.handle(now, Input::Publishes(id, &publishes), out);
+                    publishes.clear();
+                }
+                match next {
+                    None => {}
+                    Some(Next::Incomplete) => return None,
+                    Some(Next::Packet(packet)) => {
                         if let Packet::Connect(connect) = &packet {
                             version.get_or_insert(connect.version);
                         }
                         engine.handle(now, Input::Packet(id, &packet), out);
                     }
-                    Err(error) => {
-                        let version = Connect::peek_version(frame);
+                    Some(Next::Malformed(error, version)) => {
                         engine.handle(now, Input::Malformed(id, error, version), out);
                     }
                 }
@@ -236,6 +238,7 @@ impl ConnectionTask {
                 }
             }
         });
+        PUBLISHES.set(emptied(publishes));
         let question = question.map_err(|Dead| Over)?;
         self.decision = question.map(|question| self.ask(question));
         Ok(rest.to_vec())
@@ -395,6 +398,38 @@ impl Future for ConnectionTask {
     }
 }
 
+/// The memory of a list, for packets of another buffer.
+fn emptied<'a>(publishes: Vec<Publish<&[u8]>>) -> Vec<Publish<&'a [u8]>> {
+    // Such a list is collected where it is.
+    publishes.into_iter().map_while(|_| None).collect()
+}
+
+/// What is next among the bytes that have come.
+enum Next<'a> {
+    Packet(Packet<&'a [u8]>),
+    /// No packet, and of which version it is, where that is known.
+    Malformed(DecodeError, Option<Version>),
+    /// Not all of a packet, or nothing.
+    Incomplete,
+}
+
+/// Cuts the next packet off.
+fn next<'a>(rest: &mut &'a [u8], bytes_max: usize, version: Option<Version>) -> Next<'a> {
+    let frame = match cut(rest, bytes_max) {
+        Ok(Cut::Whole(frame)) => frame,
+        Ok(Cut::Incomplete(_)) => return Next::Incomplete,
+        Err(error) => {
+            *rest = &[];
+            return Next::Malformed(error, None);
+        }
+    };
+    *rest = rest.get(frame.bytes.len()..).unwrap_or_default();
+    match Packet::decode(frame, version.unwrap_or(Version::V5)) {
+        Ok(packet) => Next::Packet(packet),
+        Err(error) => Next::Malformed(error, Connect::peek_version(frame)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -404,5 +439,11 @@ mod tests {
     fn a_connection_s_future_is_small() {
         let bytes = size_of::<ConnectionTask>();
         assert!(bytes <= 200, "{bytes} bytes");
+    }
+
+    #[test]
+    fn a_list_keeps_its_memory() {
+        let publishes = Vec::with_capacity(PUBLISHES_MAX);
+        assert_eq!(emptied(publishes).capacity(), PUBLISHES_MAX);
     }
 }

@@ -1,6 +1,7 @@
 //! PUBLISH to a client: what each receiver gets of a message, when, and how it is encoded.
 
 use std::num::NonZeroU32;
+use std::ops::Range;
 use std::sync::Arc;
 
 use mqtt_codec::{EncodedPublish, Forward, PublishQoS, QoS, Version};
@@ -22,27 +23,37 @@ struct Terms {
     identifiers: Box<[u32]>,
 }
 
-/// One message, encoded once for each kind of receiver: before or of 5.0, with or without a packet
-/// identifier.
+/// A run of messages, encoded once for each kind of receiver: before or of 5.0, with or without a
+/// packet identifier.
 #[derive(Debug, Default)]
-pub(super) struct Variants {
-    encoded: [EncodedPublish; 4],
-    made: [bool; 4],
-}
+pub(super) struct Variants([EncodedPublish; 4]);
 
 impl Variants {
-    /// Forgets the last message; keeps the buffers.
+    /// Forgets the last run; keeps the buffers.
     pub(super) fn clear(&mut self) {
-        self.made = [false; 4];
+        self.0.iter_mut().for_each(EncodedPublish::clear);
     }
 
-    fn get(&mut self, message: &Forward<'_>) -> Option<&EncodedPublish> {
-        let has_id = message.qos != PublishQoS::AtMostOnce;
-        let index = usize::from(message.version.has_properties()) * 2 + usize::from(has_id);
-        let (encoded, made) = (self.encoded.get_mut(index)?, self.made.get_mut(index)?);
-        if !*made {
-            encoded.set(message).ok()?;
-            *made = true;
+    /// The run for a kind of receiver. `None` if it cannot be encoded, which what came in a packet can.
+    fn get(
+        &mut self,
+        now: Instant,
+        publication: &Publication<'_>,
+        version: Version,
+        qos: QoS,
+    ) -> Option<&EncodedPublish> {
+        // The packet identifiers are patched.
+        let (has_id, qos) = match qos {
+            QoS::AtMostOnce => (false, PublishQoS::AtMostOnce),
+            QoS::AtLeastOnce | QoS::ExactlyOnce => (true, PublishQoS::AtLeastOnce(packet_id(1))),
+        };
+        let index = usize::from(version.has_properties()) * 2 + usize::from(has_id);
+        let encoded = self.0.get_mut(index)?;
+        if encoded.is_empty() {
+            for index in 0..publication.payloads.len() {
+                let message = forward(publication, index, now, version, qos, &[]);
+                encoded.push(&message).ok()?;
+            }
         }
         Some(encoded)
     }
@@ -74,13 +85,14 @@ impl Receiver {
 }
 
 impl Engine {
-    /// Gives one receiver a message.
+    /// Gives one receiver messages of a run, those with these indexes.
     ///
     /// `[MQTT-3.8.4-8]` `[MQTT-4.8.2-3]`
     pub(super) fn deliver(
         &mut self,
         now: Instant,
         publication: &mut Publication<'_>,
+        indexes: Range<usize>,
         receiver: &Receiver,
         outcome: &mut Outcome,
         out: &mut Output,
@@ -104,6 +116,7 @@ impl Engine {
             qos: publication.qos.min(terms.qos),
             identifiers: terms.identifiers,
             publication,
+            indexes,
             out,
         };
         match (delivery.qos, connection) {
@@ -111,17 +124,9 @@ impl Engine {
             // Nobody is there, and QoS 0 does not wait.
             (QoS::AtMostOnce, None) => {}
             (QoS::AtLeastOnce | QoS::ExactlyOnce, connection) => {
-                if session.outbound.waiting() >= delivery.limits.queue_messages_max
-                    || session.outbound.waiting_bytes() >= delivery.limits.queue_bytes_max
-                {
-                    delivery.out.counters.dropped_queue_full += 1;
-                    outcome.overflowed = true;
-                    return;
-                }
-                outcome.stored |= session.stored;
                 let expires = delivery.publication.expires.filter(|_| session.stored);
-                delivery.queue(session, connection);
-                if let Some(at) = expires {
+                let queued = delivery.queue(session, connection, outcome);
+                if let Some(at) = expires.filter(|_| queued) {
                     self.note_expiry(at);
                 }
             }
@@ -129,12 +134,14 @@ impl Engine {
     }
 }
 
-/// A message on its way to one session.
+/// Messages on their way to one session.
 struct NewDelivery<'a, 'p> {
     now: Instant,
     limits: &'a Limits,
     variants: &'a mut Variants,
     publication: &'a mut Publication<'p>,
+    /// Which messages of the run.
+    indexes: Range<usize>,
     qos: QoS,
     retain: bool,
     identifiers: Box<[u32]>,
@@ -146,58 +153,124 @@ impl NewDelivery<'_, '_> {
     ///
     /// `[MQTT-4.3.1-1]`
     fn send_at_most_once(mut self, session: &mut Session, connection: &mut Connection) {
+        let indexes = self.indexes.clone();
         if !connection.outbox.has_room(self.limits.outbox_bytes_max) {
-            self.out.counters.dropped_slow += 1;
+            self.out.counters.dropped_slow += indexes.len() as u64;
         } else if session.outbound.is_clear() {
-            if self.fits(connection) {
-                self.send(connection, PublishQoS::AtMostOnce, Release::Now);
-            }
-        } else if session.outbound.trailing_len() < self.limits.queue_page
+            self.send_fitting(session, connection, indexes, |this, _, to, indexes| {
+                this.send(to, indexes, |_| PublishQoS::AtMostOnce, Release::Now);
+            });
+        } else {
+            indexes.for_each(|index| self.trail(index, session));
+        }
+    }
+
+    /// Lets a QoS 0 message wait behind what waits already, if there is room.
+    fn trail(&mut self, index: usize, session: &mut Session) {
+        if session.outbound.trailing_len() < self.limits.queue_page
             && session.outbound.waiting_bytes() < self.limits.queue_bytes_max
         {
-            let message = self.publication.message();
+            let (message, identifiers) =
+                (self.publication.message(index), self.identifiers.clone());
             session
                 .outbound
-                .push_trailing(message, self.retain, self.identifiers);
+                .push_trailing(message, self.retain, identifiers);
         } else {
             self.out.counters.dropped_slow += 1;
         }
     }
 
-    /// QoS 1 and 2: stored if the session is, and sent now or when its turn comes.
-    fn queue(mut self, session: &mut Session, connection: Option<&mut Connection>) {
-        let now_or_never = connection.filter(|connection| {
-            session.outbound.is_clear()
-                && session.outbound.may_send(connection.receive_maximum)
-                && connection.outbox.has_room(self.limits.outbox_bytes_max)
-        });
-        let Some(connection) = now_or_never else {
-            return self.wait(session);
-        };
-        // [MQTT-3.1.2-25]
-        if !self.fits(connection) {
-            return;
+    /// QoS 1 and 2: stored if the session is, and sent now or when their turn comes. False if the queue
+    /// has room for none.
+    fn queue(
+        mut self,
+        session: &mut Session,
+        connection: Option<&mut Connection>,
+        outcome: &mut Outcome,
+    ) -> bool {
+        let mut indexes = self.indexes.clone();
+        let mut queued = false;
+        if let Some(connection) = connection
+            && session.outbound.is_clear()
+            && self.has_queue_room(session)
+            && connection.outbox.has_room(self.limits.outbox_bytes_max)
+        {
+            let room = session.outbound.room(connection.receive_maximum);
+            let behind = indexes.end.min(indexes.start + room);
+            queued = behind > indexes.start;
+            let now = indexes.start..behind;
+            self.send_fitting(session, connection, now, Self::send_numbered);
+            indexes.start = behind;
         }
-        let seq = session.outbound.next_seq();
-        let id = packet_id(seq);
-        let (qos, release) = match self.qos {
-            QoS::ExactlyOnce if session.stored => {
-                (PublishQoS::ExactlyOnce(id), Release::AfterCommit)
+        for index in indexes {
+            if self.has_queue_room(session) {
+                self.wait(index, session);
+                queued = true;
+            } else {
+                self.out.counters.dropped_queue_full += 1;
+                outcome.overflow(index);
             }
-            QoS::ExactlyOnce => (PublishQoS::ExactlyOnce(id), Release::Now),
-            QoS::AtMostOnce | QoS::AtLeastOnce => (PublishQoS::AtLeastOnce(id), Release::Now),
-        };
-        if session.stored {
-            self.store(session, seq);
         }
-        self.send(connection, qos, release);
-        session.outbound.push_sent(self.slot(Stage::Sent, None));
+        outcome.stored |= queued && session.stored;
+        queued
     }
 
-    fn wait(mut self, session: &mut Session) {
+    fn has_queue_room(&self, session: &Session) -> bool {
+        session.outbound.waiting() < self.limits.queue_messages_max
+            && session.outbound.waiting_bytes() < self.limits.queue_bytes_max
+    }
+
+    /// Sends, by `send`, those whose size the client takes: mostly all of them, in one go.
+    fn send_fitting(
+        &mut self,
+        session: &mut Session,
+        to: &mut Connection,
+        indexes: Range<usize>,
+        send: impl Fn(&mut Self, &mut Session, &mut Connection, Range<usize>),
+    ) {
+        // [MQTT-3.1.2-25]
+        let mut fitting = indexes.start..indexes.start;
+        for index in indexes {
+            if !self.fits(index, to) {
+                send(self, session, to, fitting);
+                fitting = index + 1..index + 1;
+            }
+            fitting.end = index + 1;
+        }
+        send(self, session, to, fitting);
+    }
+
+    /// Sends deliveries under the next sequence numbers.
+    fn send_numbered(&mut self, session: &mut Session, to: &mut Connection, indexes: Range<usize>) {
+        let (qos, start) = (self.qos, indexes.start);
+        let first = session.outbound.next_seq();
+        if session.stored {
+            for index in indexes.clone() {
+                self.store(index, session, first + (index - start) as u64);
+            }
+        }
+        let release = if qos == QoS::ExactlyOnce && session.stored {
+            Release::AfterCommit
+        } else {
+            Release::Now
+        };
+        let numbered = |index: usize| {
+            let id = packet_id(first + (index - start) as u64);
+            match qos {
+                QoS::ExactlyOnce => PublishQoS::ExactlyOnce(id),
+                QoS::AtMostOnce | QoS::AtLeastOnce => PublishQoS::AtLeastOnce(id),
+            }
+        };
+        self.send(to, indexes.clone(), numbered, release);
+        for _ in indexes {
+            session.outbound.push_sent(self.slot(Stage::Sent, None));
+        }
+    }
+
+    fn wait(&mut self, index: usize, session: &mut Session) {
         let seq = session.outbound.next_seq();
         if session.stored {
-            self.store(session, seq);
+            self.store(index, session, seq);
             let outbound = &session.outbound;
             let here = session.connection.is_some()
                 && !outbound.has_more_stored()
@@ -208,19 +281,19 @@ impl NewDelivery<'_, '_> {
                 return;
             }
         }
-        let message = self.publication.message();
+        let message = self.publication.message(index);
         session
             .outbound
             .push_waiting(self.slot(Stage::Waiting, Some(message)));
     }
 
-    fn store(&mut self, session: &mut Session, seq: u64) {
+    fn store(&mut self, index: usize, session: &mut Session, seq: u64) {
         // What comes now has not been sent: the store must not take it for that after a crash.
         if session.unrecorded {
             put_session(session, self.out);
         }
         let delivery = Delivery {
-            message: self.publication.message(),
+            message: self.publication.message(index),
             qos: self.qos,
             retain: self.retain,
             subscription_identifiers: self.identifiers.clone(),
@@ -233,67 +306,95 @@ impl NewDelivery<'_, '_> {
         });
     }
 
-    fn slot(self, stage: Stage, message: Option<Arc<Message>>) -> Slot {
+    fn slot(&self, stage: Stage, message: Option<Arc<Message>>) -> Slot {
         Slot {
             stage,
             qos: self.qos,
             retain: self.retain,
-            subscription_identifiers: self.identifiers,
+            subscription_identifiers: self.identifiers.clone(),
             message,
         }
     }
 
     /// True if the client takes packets of this size. `[MQTT-3.1.2-24]`
-    fn fits(&mut self, connection: &Connection) -> bool {
+    fn fits(&mut self, index: usize, connection: &Connection) -> bool {
+        if connection.packet_bytes_max == u32::MAX {
+            return true;
+        }
         // The packet identifier does not matter, only that there is one.
         let qos = match self.qos {
             QoS::AtMostOnce => PublishQoS::AtMostOnce,
             QoS::AtLeastOnce | QoS::ExactlyOnce => PublishQoS::AtLeastOnce(packet_id(1)),
         };
-        let forward = forward(
-            self.publication,
-            self.now,
-            connection.version,
-            qos,
-            &self.identifiers,
-        );
-        let fits = fits(connection, &forward);
+        let (version, identifiers) = (connection.version, &*self.identifiers);
+        let message = forward(self.publication, index, self.now, version, qos, identifiers);
+        let fits = fits(connection, &message);
         self.out.counters.dropped_too_large += u64::from(!fits);
         fits
     }
 
-    /// Sends the message, copying what was encoded for another receiver where that is the same.
+    /// Sends messages, copying what was encoded for another receiver where that is the same.
     ///
     /// `[MQTT-3.3.1-3]` `[MQTT-4.3.2-2]` `[MQTT-4.3.3-2]`
-    fn send(&mut self, connection: &mut Connection, qos: PublishQoS, release: Release) {
-        let forward = Forward {
-            retain: self.retain,
-            ..forward(
-                self.publication,
-                self.now,
-                connection.version,
-                qos,
-                &self.identifiers,
-            )
-        };
-        let own = connection.version == Version::V5
+    fn send(
+        &mut self,
+        connection: &mut Connection,
+        indexes: Range<usize>,
+        numbered: impl Fn(usize) -> PublishQoS,
+        release: Release,
+    ) {
+        if indexes.is_empty() {
+            return;
+        }
+        let version = connection.version;
+        let own = version == Version::V5
             && (!self.identifiers.is_empty() || connection.aliases_out.is_some());
         if own {
-            return send_publish(connection, &forward, release, self.out);
+            for index in indexes {
+                self.send_own(connection, index, numbered(index), release);
+            }
+            return;
         }
-        let Some(encoded) = self.variants.get(&forward) else {
+        let Some(encoded) = self
+            .variants
+            .get(self.now, self.publication, version, self.qos)
+        else {
             return;
         };
-        self.out.counters.messages_sent += 1;
+        self.out.counters.messages_sent += indexes.len() as u64;
+        let unchanged =
+            self.qos == QoS::AtMostOnce && !self.retain && indexes.len() == encoded.len();
         self.out.send(connection, release, |bytes| {
-            encoded.write(false, qos, forward.retain, bytes)
+            if unchanged {
+                return bytes.extend_from_slice(encoded.bytes());
+            }
+            for index in indexes {
+                encoded.write(index, false, numbered(index), self.retain, bytes);
+            }
         });
+    }
+
+    /// Sends a message encoded for one receiver alone.
+    fn send_own(
+        &mut self,
+        connection: &mut Connection,
+        index: usize,
+        qos: PublishQoS,
+        release: Release,
+    ) {
+        let (version, identifiers) = (connection.version, &*self.identifiers);
+        let message = Forward {
+            retain: self.retain,
+            ..forward(self.publication, index, self.now, version, qos, identifiers)
+        };
+        send_publish(connection, &message, release, self.out);
     }
 }
 
-/// The parts of a message for a receiver.
+/// The parts of a message of a run for a receiver.
 fn forward<'a>(
     publication: &'a Publication<'_>,
+    index: usize,
     now: Instant,
     version: Version,
     qos: PublishQoS,
@@ -304,12 +405,12 @@ fn forward<'a>(
         dup: false,
         qos,
         retain: false,
-        topic: publication.topic.bytes(),
+        topic: publication.topic,
         topic_alias: None,
         message_expiry_interval: publication.expiry_left(now),
         subscription_identifiers: identifiers,
-        properties: publication.properties.raw(),
-        payload: publication.payload,
+        properties: publication.properties,
+        payload: publication.payloads.get(index),
     }
 }
 

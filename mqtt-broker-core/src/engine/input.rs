@@ -1,6 +1,6 @@
 //! What happens to the engine.
 
-use mqtt_codec::{DecodeError, Packet, Version};
+use mqtt_codec::{DecodeError, Packet, Publish, Version};
 
 use super::Load;
 use crate::authority::Decision;
@@ -14,6 +14,9 @@ use crate::store::{Delivery, Expiring};
 pub enum Input<'a> {
     /// A packet has come.
     Packet(ConnectionId, &'a Packet<&'a [u8]>),
+    /// PUBLISH packets have come, one behind the other. It comes to the same as each by itself, and costs
+    /// less.
+    Publishes(ConnectionId, &'a [Publish<&'a [u8]>]),
     /// Bytes have come that are no packet. If they began as a CONNECT does, with its version.
     Malformed(ConnectionId, DecodeError, Option<Version>),
     /// The transport is gone.

@@ -8,56 +8,116 @@ use mqtt_codec::{
 };
 
 use super::output::{Output, Release};
-use super::{Engine, send};
+use super::{Engine, send_all};
 use crate::state::{ConnectionId, FilterId, Receiver, SessionId};
 use crate::store::{Change, WillRecord};
 use crate::{Instant, Message, Violation};
 
-/// A message being published: the parts of a packet, or of a message that was kept.
+/// The most messages of a run: one bit of an [`Outcome`] for each.
+const RUN_MAX: usize = 64;
+/// The most bytes of payload in a run that has several messages. An outbox that had room may get so many
+/// more than it is to hold.
+const RUN_BYTES_MAX: usize = 16 * 1024;
+
+/// What is published at once: a run of messages that came one behind the other and have all but
+/// their payloads in common. Most runs have one message.
 pub(super) struct Publication<'a> {
-    pub(super) topic: TopicName<&'a [u8]>,
-    pub(super) properties: Properties<&'a [u8]>,
-    pub(super) payload: &'a [u8],
+    pub(super) topic: &'a [u8],
+    /// The property section to forward.
+    pub(super) properties: &'a [u8],
+    pub(super) payloads: Payloads<'a>,
     pub(super) qos: QoS,
     pub(super) retain: bool,
     pub(super) expires: Option<Instant>,
     /// Who publishes, for No Local.
     pub(super) publisher: Option<SessionId>,
-    /// The message to keep, made when the first receiver needs it.
-    message: Option<Arc<Message>>,
+    /// The first message to keep, made when the first receiver needs it.
+    kept: Option<Arc<Message>>,
+    /// The others, likewise, once one is needed.
+    kept_others: Vec<Option<Arc<Message>>>,
 }
 
-/// What became of a message.
+/// The payloads of a run.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Payloads<'a> {
+    One(&'a [u8]),
+    Of(&'a [Publish<&'a [u8]>]),
+}
+
+/// What became of a run.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     /// True if there was anybody to get it.
     pub(super) matched: bool,
     /// True if it must be committed before it is acknowledged.
     pub(super) stored: bool,
-    /// True if some queue was full.
-    pub(super) overflowed: bool,
+    /// A bit for each message, set if some queue was full.
+    overflowed: u64,
+}
+
+impl Outcome {
+    /// Some queue was full for this message.
+    pub(super) fn overflow(&mut self, index: usize) {
+        self.overflowed |= 1 << (index % RUN_MAX);
+    }
+
+    const fn has_overflowed(&self, index: usize) -> bool {
+        self.overflowed & (1 << (index % RUN_MAX)) != 0
+    }
+}
+
+impl<'a> Payloads<'a> {
+    pub(super) const fn len(self) -> usize {
+        match self {
+            Self::One(_) => 1,
+            Self::Of(publishes) => publishes.len(),
+        }
+    }
+
+    pub(super) fn get(self, index: usize) -> &'a [u8] {
+        match self {
+            Self::One(payload) => payload,
+            Self::Of(publishes) => publishes.get(index).map_or(&[], |publish| publish.payload),
+        }
+    }
 }
 
 impl<'a> Publication<'a> {
-    /// A message that was kept, with its topic.
-    pub(super) fn kept(topic: TopicName<&'a [u8]>, message: &'a Arc<Message>) -> Self {
+    /// A message that was kept.
+    pub(super) fn kept(message: &'a Arc<Message>) -> Self {
         Self {
-            topic,
-            properties: message.properties(),
-            payload: message.payload(),
+            topic: message.topic_bytes(),
+            properties: message.properties_bytes(),
+            payloads: Payloads::One(message.payload()),
             qos: message.qos,
             retain: message.retain,
             expires: message.expires,
             publisher: None,
-            message: Some(message.clone()),
+            kept: Some(message.clone()),
+            kept_others: Vec::new(),
         }
     }
 
     /// The message to keep; the same one for all who keep it.
-    pub(super) fn message(&mut self) -> Arc<Message> {
-        let made = self.message.get_or_insert_with(|| {
-            let mut message = Message::new(self.topic, self.properties, self.payload);
-            (message.qos, message.retain, message.expires) = (self.qos, self.retain, self.expires);
+    pub(super) fn message(&mut self, index: usize) -> Arc<Message> {
+        let payload = self.payloads.get(index);
+        let (topic, properties) = (self.topic, self.properties);
+        let (qos, retain, expires) = (self.qos, self.retain, self.expires);
+        let kept = match index.checked_sub(1) {
+            None => &mut self.kept,
+            Some(other) => {
+                if self.kept_others.len() <= other {
+                    self.kept_others.resize(self.payloads.len() - 1, None);
+                }
+                match self.kept_others.get_mut(other) {
+                    Some(kept) => kept,
+                    None => &mut self.kept,
+                }
+            }
+        };
+        let made = kept.get_or_insert_with(|| {
+            let mut message = Message::of_parts(topic, properties, payload);
+            (message.qos, message.retain, message.expires) = (qos, retain, expires);
             Arc::new(message)
         });
         made.clone()
@@ -75,30 +135,29 @@ pub(super) fn seconds_left(expires: Instant, now: Instant) -> u32 {
 }
 
 impl Engine {
-    pub(super) fn handle_publish(
+    /// Handles packets that came one behind the other, those of one topic together.
+    pub(super) fn handle_publishes(
         &mut self,
         now: Instant,
         id: ConnectionId,
-        publish: &Publish<&[u8]>,
+        publishes: &[Publish<&[u8]>],
         out: &mut Output,
     ) -> Result<(), Violation> {
-        out.counters.messages_received += 1;
-        // [MQTT-3.3.4-6]
-        if publish
-            .properties
-            .subscription_identifiers()
-            .next()
-            .is_some()
+        let mut rest = publishes;
+        while let Some((run, behind)) = rest.split_at_checked(run_len(rest))
+            && let Some(first) = run.first()
         {
-            return Err(Violation::SubscriptionIdentifierSent);
+            rest = behind;
+            out.counters.messages_received += run.len() as u64;
+            if !first.properties.is_empty() {
+                self.publish_with_properties(now, id, first, out)?;
+            } else if let Some(topic) = first.topic {
+                self.accept(now, id, topic, run, Properties::default(), out)?;
+            } else {
+                return Err(Violation::TopicAliasUnknown);
+            }
         }
-        if !publish.properties.is_empty() {
-            return self.publish_with_properties(now, id, publish, out);
-        }
-        match publish.topic {
-            Some(topic) => self.accept(now, id, topic, publish, Properties::default(), out),
-            None => Err(Violation::TopicAliasUnknown),
-        }
+        Ok(())
     }
 
     /// Resolves the topic alias, and takes out what is not forwarded as it came.
@@ -110,12 +169,17 @@ impl Engine {
         publish: &Publish<&[u8]>,
         out: &mut Output,
     ) -> Result<(), Violation> {
+        let properties = &publish.properties;
+        // [MQTT-3.3.4-6]
+        if properties.subscription_identifiers().next().is_some() {
+            return Err(Violation::SubscriptionIdentifierSent);
+        }
         let alias_max = self.limits().topic_alias_maximum;
         let Some(connection) = self.connection_mut(id) else {
             return Ok(());
         };
         let mut aliased = Vec::new();
-        if let Some(alias) = publish.properties.topic_alias() {
+        if let Some(alias) = properties.topic_alias() {
             // [MQTT-3.3.2-9]
             if alias > alias_max {
                 return Err(Violation::TopicAliasTooLarge);
@@ -140,15 +204,16 @@ impl Engine {
                 Property::TopicAlias(_) | Property::MessageExpiryInterval(_)
             )
         };
-        if publish.properties.iter().any(|property| own(&property)) {
-            let forwarded = publish.properties.without(own);
-            self.accept(now, id, topic, publish, forwarded.as_view(), out)
+        let alone = std::slice::from_ref(publish);
+        if properties.iter().any(|property| own(&property)) {
+            let forwarded = properties.without(own);
+            self.accept(now, id, topic, alone, forwarded.as_view(), out)
         } else {
-            self.accept(now, id, topic, publish, publish.properties, out)
+            self.accept(now, id, topic, alone, *properties, out)
         }
     }
 
-    /// Publishes what the client may publish, and acknowledges it.
+    /// Publishes what the client may publish, and acknowledges it. One of QoS 2 comes alone.
     ///
     /// `[MQTT-4.3.2-4]` `[MQTT-4.3.2-5]` `[MQTT-4.3.3-8]` `[MQTT-4.3.3-12]`
     fn accept(
@@ -156,7 +221,7 @@ impl Engine {
         now: Instant,
         id: ConnectionId,
         topic: TopicName<&[u8]>,
-        publish: &Publish<&[u8]>,
+        run: &[Publish<&[u8]>],
         properties: Properties<&[u8]>,
         out: &mut Output,
     ) -> Result<(), Violation> {
@@ -167,7 +232,7 @@ impl Engine {
         let Some(connection) = self.connection_mut(id) else {
             return Ok(());
         };
-        let Some(session) = connection.session() else {
+        let (Some(session), Some(first)) = (connection.session(), run.first()) else {
             return Ok(());
         };
         let full = connection.unreleased >= receive_maximum;
@@ -175,16 +240,11 @@ impl Engine {
             return Err(Violation::TopicTooDeep);
         }
         let permitted = connection.may_publish(topic);
-        if let PublishQoS::ExactlyOnce(packet_id) = publish.qos {
+        if let PublishQoS::ExactlyOnce(packet_id) = first.qos {
             // [MQTT-4.3.3-10]
             if self.is_received(session, packet_id) {
-                self.acknowledge(
-                    id,
-                    publish.qos,
-                    ReasonCode::Success,
-                    Release::AfterCommit,
-                    out,
-                );
+                let again = |_| ReasonCode::Success;
+                self.acknowledge(id, run, again, Release::AfterCommit, out);
                 return Ok(());
             }
             // [MQTT-3.3.4-7]
@@ -193,32 +253,27 @@ impl Engine {
             }
         }
         if !permitted {
-            out.counters.refused += 1;
-            self.acknowledge(
-                id,
-                publish.qos,
-                ReasonCode::NotAuthorized,
-                Release::Now,
-                out,
-            );
+            out.counters.refused += run.len() as u64;
+            self.acknowledge(id, run, |_| ReasonCode::NotAuthorized, Release::Now, out);
             return Ok(());
         }
-        let expires = publish
+        let expires = first
             .properties
             .message_expiry_interval()
             .map(|seconds| now.after_secs(seconds));
         let mut publication = Publication {
-            topic,
-            properties,
-            payload: publish.payload,
-            qos: publish.qos.level(),
-            retain: publish.retain,
+            topic: topic.bytes(),
+            properties: properties.raw(),
+            payloads: Payloads::Of(run),
+            qos: first.qos.level(),
+            retain: first.retain,
             expires,
             publisher: Some(session),
-            message: None,
+            kept: None,
+            kept_others: Vec::new(),
         };
         let outcome = self.publish(now, &mut publication, out);
-        self.acknowledge_published(id, session, publish.qos, &outcome, out);
+        self.acknowledge_published(id, session, run, &outcome, out);
         Ok(())
     }
 
@@ -233,7 +288,7 @@ impl Engine {
         &mut self,
         id: ConnectionId,
         session_id: SessionId,
-        qos: PublishQoS,
+        run: &[Publish<&[u8]>],
         outcome: &Outcome,
         out: &mut Output,
     ) {
@@ -242,12 +297,14 @@ impl Engine {
             return;
         };
         let v5 = connection.version == Version::V5;
-        let reason = if outcome.overflowed && v5 {
-            ReasonCode::QuotaExceeded
-        } else if outcome.matched {
-            ReasonCode::Success
-        } else {
-            ReasonCode::NoMatchingSubscribers
+        let reason = |index| {
+            if outcome.has_overflowed(index) && v5 {
+                ReasonCode::QuotaExceeded
+            } else if outcome.matched {
+                ReasonCode::Success
+            } else {
+                ReasonCode::NoMatchingSubscribers
+            }
         };
         let mut release = if outcome.stored {
             Release::AfterCommit
@@ -255,8 +312,8 @@ impl Engine {
             Release::Now
         };
         // After a failure, the packet identifier is free again. [MQTT-4.3.3-9]
-        if let PublishQoS::ExactlyOnce(packet_id) = qos
-            && !reason.is_failure()
+        if let Some(PublishQoS::ExactlyOnce(packet_id)) = run.first().map(|publish| publish.qos)
+            && !reason(0).is_failure()
             && let Some(session) = self.sessions.get_mut(session_id)
         {
             session.receive(packet_id);
@@ -269,27 +326,33 @@ impl Engine {
                 release = Release::AfterCommit;
             }
         }
-        self.acknowledge(id, qos, reason, release, out);
+        self.acknowledge(id, run, reason, release, out);
     }
 
-    /// Sends PUBACK or PUBREC. `[MQTT-3.3.4-1]`
+    /// Sends PUBACK or PUBREC for each message of a run. `[MQTT-3.3.4-1]`
     fn acknowledge(
         &mut self,
         id: ConnectionId,
-        qos: PublishQoS,
-        reason: ReasonCode,
+        run: &[Publish<&[u8]>],
+        reason: impl Fn(usize) -> ReasonCode,
         release: Release,
         out: &mut Output,
     ) {
-        let Some(connection) = self.connection_mut(id) else {
+        let asked = run
+            .first()
+            .is_some_and(|first| first.qos != PublishQoS::AtMostOnce);
+        let Some(connection) = self.connection_mut(id).filter(|_| asked) else {
             return;
         };
-        let packet: Packet<&[u8]> = match qos {
-            PublishQoS::AtMostOnce => return,
-            PublishQoS::AtLeastOnce(packet_id) => Packet::PubAck(Ack::new(packet_id, reason)),
-            PublishQoS::ExactlyOnce(packet_id) => Packet::PubRec(Ack::new(packet_id, reason)),
-        };
-        send(connection, &packet, release, out);
+        let packets = run.iter().enumerate().filter_map(|(index, publish)| {
+            let packet: Packet<&[u8]> = match publish.qos {
+                PublishQoS::AtMostOnce => return None,
+                PublishQoS::AtLeastOnce(id) => Packet::PubAck(Ack::new(id, reason(index))),
+                PublishQoS::ExactlyOnce(id) => Packet::PubRec(Ack::new(id, reason(index))),
+            };
+            Some(packet)
+        });
+        send_all(connection, packets, release, out);
     }
 
     /// Publishes the will of a session: a message like any other that its client publishes.
@@ -300,22 +363,21 @@ impl Engine {
         will: &WillRecord,
         out: &mut Output,
     ) {
-        let topic = will.message.topic();
         // It keeps its retain flag. [MQTT-3.1.2-14] [MQTT-3.1.2-15]
-        let mut publication = Publication::kept(topic.as_view(), &will.message);
+        let mut publication = Publication::kept(&will.message);
         publication.publisher = Some(publisher);
         if let Some(seconds) = will.message_expiry_interval {
             publication.expires = Some(now.after_secs(seconds));
             // The message to keep is another one: its lifetime begins now.
-            publication.message = None;
+            publication.kept = None;
         }
         self.publish(now, &mut publication, out);
     }
 
-    /// Retains the message if it is to be, and delivers it to all who subscribed to its topic.
+    /// Retains the message if it is to be, and delivers the run to all who subscribed to its topic.
     ///
-    /// Each message is handled wholly before the next: so all subscribers of a topic see its
-    /// messages in one order, whoever publishes them.
+    /// Each run is handled wholly before the next: so all subscribers of a topic see its messages in
+    /// one order, whoever publishes them.
     ///
     /// `[MQTT-4.5.0-1]` `[MQTT-4.6.0-5]` `[MQTT-4.6.0-6]`
     fn publish(
@@ -328,17 +390,32 @@ impl Engine {
         if publication.retain {
             self.retain(publication, &mut outcome, out);
         }
-        let route = self.routes.route(publication.topic.bytes());
+        let route = self.routes.route(publication.topic);
         self.variants.clear();
+        let all = 0..publication.payloads.len();
         for receiver in &route.receivers {
-            self.deliver(now, publication, receiver, &mut outcome, out);
+            self.deliver(now, publication, all.clone(), receiver, &mut outcome, out);
         }
         for filter in &route.shared {
-            if let Some(receiver) = self.choose_member(*filter, publication.qos) {
-                self.deliver(now, publication, &receiver, &mut outcome, out);
-            }
+            self.share(now, *filter, publication, &mut outcome, out);
         }
         outcome
+    }
+
+    /// Gives each message of a run to the member of a shared subscription whose turn it is.
+    fn share(
+        &mut self,
+        now: Instant,
+        filter: FilterId,
+        publication: &mut Publication<'_>,
+        outcome: &mut Outcome,
+        out: &mut Output,
+    ) {
+        for index in 0..publication.payloads.len() {
+            if let Some(receiver) = self.choose_member(filter, publication.qos) {
+                self.deliver(now, publication, index..index + 1, &receiver, outcome, out);
+            }
+        }
     }
 
     /// The member of a shared subscription that gets a message: one that can take it now, else one
@@ -374,25 +451,48 @@ impl Engine {
         out: &mut Output,
     ) {
         let topic = publication.topic;
-        if publication.payload.is_empty() {
+        if publication.payloads.get(0).is_empty() {
             // [MQTT-3.3.1-6] [MQTT-3.3.1-7]
-            if self.retained.remove(topic.bytes()) {
+            if self.retained.remove(topic) {
                 out.change(Change::DeleteRetained {
-                    topic: publication.message().topic(),
+                    topic: publication.message(0).topic(),
                 });
                 outcome.stored = true;
             }
             return;
         }
         let full = self.retained.len() >= self.limits().retained_max;
-        if full && self.retained.get(topic.bytes()).is_none() {
+        if full && self.retained.get(topic).is_none() {
             out.counters.not_retained += 1;
-            outcome.overflowed = true;
+            outcome.overflow(0);
             return;
         }
-        let message = publication.message();
+        let message = publication.message(0);
         self.retained.put(message.clone());
         out.change(Change::PutRetained { message });
         outcome.stored = true;
     }
+}
+
+/// How many packets at the front are handled together: those that differ in nothing but payload and
+/// packet identifier. What is retained, and what is of QoS 2, is handled alone.
+fn run_len(publishes: &[Publish<&[u8]>]) -> usize {
+    let Some(first) = publishes.first() else {
+        return 0;
+    };
+    let level = first.qos.level();
+    if first.retain || level == QoS::ExactlyOnce || !first.properties.is_empty() {
+        return 1;
+    }
+    let topic = first.topic.map(TopicName::bytes);
+    let mut bytes = 0;
+    let alike = publishes.iter().take(RUN_MAX).take_while(|next| {
+        bytes += next.payload.len();
+        bytes <= RUN_BYTES_MAX
+            && next.qos.level() == level
+            && !next.retain
+            && next.properties.is_empty()
+            && next.topic.map(TopicName::bytes) == topic
+    });
+    alike.count().max(1)
 }

@@ -156,8 +156,7 @@ impl Engine {
         outcome: &mut Outcome,
         out: &mut Output,
     ) {
-        let topic = message.topic();
-        let mut publication = Publication::kept(topic.as_view(), message);
+        let mut publication = Publication::kept(message);
         // A retained message says that it is one, whatever the subscription's Retain As Published.
         let receiver = Receiver {
             first: Granted {
@@ -168,7 +167,7 @@ impl Engine {
             ..receiver.clone()
         };
         self.variants.clear();
-        self.deliver(now, &mut publication, &receiver, outcome, out);
+        self.deliver(now, &mut publication, 0..1, &receiver, outcome, out);
     }
 }
 

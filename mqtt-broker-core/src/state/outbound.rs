@@ -168,13 +168,21 @@ impl Outbound {
         self.sent() == self.window_len() && !self.has_more_stored() && self.trailing_len() == 0
     }
 
-    /// True if one more delivery may be under way. The window never spans more deliveries than
-    /// there are packet identifiers.
+    /// True if one more delivery may be under way.
+    pub(crate) fn may_send(&self, receive_maximum: u16) -> bool {
+        self.room(receive_maximum) > 0
+    }
+
+    /// How many more deliveries may be under way. The window never spans more deliveries than there
+    /// are packet identifiers.
     ///
     /// `[MQTT-3.3.4-9]` `[MQTT-4.9.0-1]` `[MQTT-4.9.0-2]`
-    pub(crate) fn may_send(&self, receive_maximum: u16) -> bool {
+    pub(crate) fn room(&self, receive_maximum: u16) -> usize {
         let in_flight = self.here.as_ref().map_or(0, |here| here.in_flight);
-        in_flight < receive_maximum.into() && (self.sent() as u64) < PACKET_IDS
+        let unspanned = (PACKET_IDS as usize).saturating_sub(self.sent());
+        usize::from(receive_maximum)
+            .saturating_sub(in_flight)
+            .min(unspanned)
     }
 
     /// Takes the next sequence number for a delivery that only the store holds.

@@ -19,6 +19,7 @@ mod properties;
 mod publish;
 mod qos;
 mod retain;
+mod run;
 mod session;
 mod shared;
 mod subscribe;

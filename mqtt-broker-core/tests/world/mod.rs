@@ -298,7 +298,8 @@ impl World {
         true
     }
 
-    /// Hands all whole packets to the engine, up to a question to the authority.
+    /// Hands all whole packets to the engine, up to a question to the authority; PUBLISH packets that
+    /// have come one behind the other at once.
     fn batch(&mut self, index: usize) {
         let limits = self.settings.limits.clone();
         while let Some(link) = &mut self.links[index] {
@@ -306,10 +307,23 @@ impl World {
                 limits.packet_bytes_max
             } else {
                 limits.connect_bytes_max
-            };
-            let id = link.id;
+            } as usize;
+            let (id, version) = (link.id, link.version.unwrap_or(Version::V5));
             let bytes = std::mem::take(&mut link.incoming);
-            let frame = match cut(&bytes, max as usize) {
+            let mut rest = &bytes[..];
+            let mut publishes = Vec::new();
+            while let Ok(Cut::Whole(frame)) = cut(rest, max)
+                && let Ok(Packet::Publish(publish)) = Packet::decode(frame, version)
+            {
+                publishes.push(publish);
+                rest = &rest[frame.bytes.len()..];
+            }
+            if !publishes.is_empty() {
+                link.incoming = rest.to_vec();
+                self.handle(Input::Publishes(id, &publishes));
+                continue;
+            }
+            let frame = match cut(&bytes, max) {
                 Ok(Cut::Whole(frame)) => frame,
                 Ok(Cut::Incomplete(_)) => {
                     link.incoming = bytes;
@@ -318,7 +332,7 @@ impl World {
                 Err(error) => return self.handle(Input::Malformed(id, error, None)),
             };
             link.incoming = bytes[frame.bytes.len()..].to_vec();
-            match Packet::decode(frame, link.version.unwrap_or(Version::V5)) {
+            match Packet::decode(frame, version) {
                 Ok(packet) => {
                     if let Packet::Connect(connect) = &packet {
                         link.version.get_or_insert(connect.version);
@@ -329,19 +343,28 @@ impl World {
                     self.handle(Input::Malformed(id, error, Connect::peek_version(frame)))
                 }
             }
-            if let Some((asked, question)) = self.out.take_question() {
-                assert_eq!(asked, id, "a question about another connection");
-                match (self.authority)(question) {
-                    Some(decision) => self.handle(Input::Decided(id, decision)),
-                    None => {
-                        if let Some(link) = &mut self.links[index] {
-                            link.asking = true;
-                        }
-                        return;
-                    }
-                }
+            if !self.ask(index, id) {
+                return;
             }
         }
+    }
+
+    /// Puts the engine's question to the authority, if there is one; false if it does not answer yet.
+    fn ask(&mut self, index: usize, id: ConnectionId) -> bool {
+        let Some((asked, question)) = self.out.take_question() else {
+            return true;
+        };
+        assert_eq!(asked, id, "a question about another connection");
+        match (self.authority)(question) {
+            Some(decision) => self.handle(Input::Decided(id, decision)),
+            None => {
+                if let Some(link) = &mut self.links[index] {
+                    link.asking = true;
+                }
+                return false;
+            }
+        }
+        true
     }
 
     /// Answers the question that is open about a client.

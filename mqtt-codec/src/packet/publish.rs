@@ -275,55 +275,83 @@ fn first_byte(dup: bool, level: QoS, retain: bool) -> u8 {
         | if retain { RETAIN } else { 0 }
 }
 
-/// A PUBLISH encoded once and written to many receivers, each with its own flags and packet
-/// identifier: a copy of the bytes and at most three of them patched.
+/// Messages encoded once and written to many receivers, each with its own flags and packet
+/// identifier: a copy of the bytes, and at most three bytes of each packet patched.
 #[derive(Clone, Debug, Default)]
 pub struct EncodedPublish {
     bytes: Vec<u8>,
-    /// Where the packet identifier is; `None` at QoS 0.
+    packets: Vec<EncodedPacket>,
+}
+
+/// Where one packet is among the bytes.
+#[derive(Clone, Copy, Debug)]
+struct EncodedPacket {
+    start: usize,
+    end: usize,
+    /// Where its packet identifier is; `None` at QoS 0.
     packet_id_at: Option<usize>,
 }
 
 impl EncodedPublish {
-    /// Replaces what is held by `message`; keeps the buffer.
+    /// Forgets all messages; keeps the buffers.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.packets.clear();
+    }
+
+    /// Adds a message behind those that are there.
     ///
     /// # Errors
-    /// As [`Forward::encode`].
-    pub fn set(&mut self, message: &Forward<'_>) -> Result<(), EncodeError> {
-        self.bytes.clear();
+    /// As [`Forward::encode`]; nothing is added then.
+    pub fn push(&mut self, message: &Forward<'_>) -> Result<(), EncodeError> {
+        let start = self.bytes.len();
         message.encode(&mut self.bytes)?;
         let before_id = 1 + variable_len(message.remaining_len()) + 2 + message.topic.len();
-        self.packet_id_at = message.qos.packet_id().map(|_| before_id);
+        self.packets.push(EncodedPacket {
+            start,
+            end: self.bytes.len(),
+            packet_id_at: message.qos.packet_id().map(|_| before_id),
+        });
         Ok(())
     }
 
-    /// How many bytes [`EncodedPublish::write`] appends.
+    /// How many messages there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.bytes.len()
+        self.packets.len()
     }
 
-    /// True before the first [`EncodedPublish::set`].
+    /// True if there is no message.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.packets.is_empty()
     }
 
-    /// Appends the packet with these flags and this packet identifier to `out`.
+    /// All packets, one behind the other, as they were encoded: for receivers that need no others.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Appends the packet with this index, counted from 0, with these flags and this packet identifier to
+    /// `out`. Appends nothing if there is none.
     ///
     /// `qos` must have a packet identifier just where the message held has one.
-    pub fn write(&self, dup: bool, qos: PublishQoS, retain: bool, out: &mut Vec<u8>) {
+    pub fn write(&self, index: usize, dup: bool, qos: PublishQoS, retain: bool, out: &mut Vec<u8>) {
+        let Some(packet) = self.packets.get(index) else {
+            return;
+        };
         debug_assert_eq!(
             qos.packet_id().is_some(),
-            self.packet_id_at.is_some(),
+            packet.packet_id_at.is_some(),
             "another variant was encoded"
         );
         let start = out.len();
-        out.extend_from_slice(&self.bytes);
+        out.extend_from_slice(self.bytes.get(packet.start..packet.end).unwrap_or_default());
         if let Some(first) = out.get_mut(start) {
             *first = first_byte(dup, qos.level(), retain);
         }
-        if let (Some(at), Some(id)) = (self.packet_id_at, qos.packet_id())
+        if let (Some(at), Some(id)) = (packet.packet_id_at, qos.packet_id())
             && let Some(place) = out.get_mut(start + at..start + at + 2)
         {
             place.copy_from_slice(&id.get().to_be_bytes());
