@@ -9,9 +9,9 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::authority::{AllowAll, Authority};
-use crate::driver::{ConnectionTask, Shard, pump};
+use crate::driver::{ConnectionTask, Dead, Shards, pump};
 use crate::store::{SessionStore, StoreError};
-use crate::{Counters, Engine, Input, Instant, Limits, Listener, Output, Settings};
+use crate::{Counters, Engine, Input, Limits, Listener, Settings};
 
 /// Sessions and retained messages read from the store at a time, at start: a store has to find where
 /// to go on for each page.
@@ -27,7 +27,7 @@ pub struct Broker {
 }
 
 struct Inner {
-    shard: Arc<Shard>,
+    shards: Arc<Shards>,
     /// True once the broker shuts down.
     closing: watch::Sender<bool>,
     /// Each connection's task has a clone; taken at shutdown.
@@ -43,6 +43,7 @@ pub struct Builder {
     store: Arc<dyn SessionStore>,
     authority: Arc<dyn Authority>,
     settings: Settings,
+    shards: usize,
 }
 
 /// A broker could not be built.
@@ -68,6 +69,18 @@ impl Builder {
         self
     }
 
+    /// Over how many shards the sessions are spread, from 1, the default, to
+    /// [64](crate::Engine::SHARDS_MAX): about as many as the runtime has threads.
+    ///
+    /// Each shard is worked with by one thread at a time. All of them keep one order for each topic, and what
+    /// one message brings is committed at once, in however many shards it is. With several, an MQTT 5.0
+    /// publisher is told of a full queue (0x97) only if that is in its own shard.
+    #[must_use]
+    pub fn shards(mut self, count: usize) -> Self {
+        self.shards = count;
+        self
+    }
+
     /// The start of the response information for MQTT 5.0 clients that ask for it; their client
     /// identifier is put behind it.
     #[must_use]
@@ -87,14 +100,18 @@ impl Builder {
     /// Outside a tokio runtime.
     pub async fn build(self) -> Result<Broker, BuildError> {
         let limits = self.settings.limits.clone();
-        let engine = Engine::new(self.settings);
-        let shard = Arc::new(Shard::new(engine, limits, self.store, self.authority));
-        restore(&shard).await?;
+        let engines = Engine::shards(&self.settings, self.shards);
+        let Some(exchange) = engines.first().map(Engine::exchange) else {
+            unreachable!("a broker has at least one shard");
+        };
+        let shards = Shards::new(engines, exchange, limits, self.store, self.authority);
+        let shards = Arc::new(shards);
+        restore(&shards).await?;
         let (failed, failure) = watch::channel(None);
         let pump = tokio::spawn({
-            let shard = shard.clone();
+            let shards = shards.clone();
             async move {
-                let pumped = pump(shard).await;
+                let pumped = pump(shards).await;
                 failed.send_replace(pumped.clone().err());
                 pumped
             }
@@ -102,7 +119,7 @@ impl Builder {
         let (alive, all_gone) = mpsc::channel(1);
         Ok(Broker {
             inner: Arc::new(Inner {
-                shard,
+                shards,
                 closing: watch::Sender::new(false),
                 alive: Mutex::new(Some(alive)),
                 all_gone: Mutex::new(all_gone),
@@ -113,46 +130,38 @@ impl Builder {
     }
 }
 
-/// Hands the engine all that the store holds. The next page is read while the engine has this one.
-async fn restore(shard: &Shard) -> Result<(), StoreError> {
-    let mut page = shard.store.sessions(None, RESTORE_PAGE).await?;
+/// Hands the engines all that the store holds. The next page is read while they have this one.
+async fn restore(shards: &Shards) -> Result<(), StoreError> {
+    let mut page = shards.store.sessions(None, RESTORE_PAGE).await?;
     while let Some((last, _)) = page.last() {
         let last = last.clone();
-        let next = shard.store.sessions(Some(&last), RESTORE_PAGE);
+        let next = shards.store.sessions(Some(&last), RESTORE_PAGE);
         let restored = async {
-            handle(shard, |engine, now, _| {
-                for (client, stored) in page {
+            page.into_iter().try_for_each(|(client, stored)| {
+                shards.with(shards.shard_of(client.as_str()), |engine, now, _| {
                     engine.restore_session(now, client, stored);
-                }
+                })
             })
         };
         let (next, restored) = tokio::join!(next, restored);
-        restored?;
+        restored.map_err(|Dead| StoreError::Poisoned)?;
         page = next?;
     }
-    let mut page = shard.store.retained(None, RESTORE_PAGE).await?;
+    let mut page = shards.store.retained(None, RESTORE_PAGE).await?;
     while let Some(last) = page.last() {
         let last = last.topic();
-        let next = shard.store.retained(Some(&last), RESTORE_PAGE);
+        let next = shards.store.retained(Some(&last), RESTORE_PAGE);
         let restored = async {
-            handle(shard, |engine, _, _| {
-                for message in page {
-                    engine.restore_retained(message);
-                }
+            shards.with(0, |engine, _, _| {
+                page.into_iter()
+                    .for_each(|message| engine.restore_retained(message));
             })
         };
         let (next, restored) = tokio::join!(next, restored);
-        restored?;
+        restored.map_err(|Dead| StoreError::Poisoned)?;
         page = next?;
     }
     Ok(())
-}
-
-fn handle(
-    shard: &Shard,
-    act: impl FnOnce(&mut Engine, Instant, &mut Output),
-) -> Result<(), StoreError> {
-    shard.with(act).map_err(|_| StoreError::Poisoned)
 }
 
 impl Broker {
@@ -166,6 +175,7 @@ impl Broker {
                 seed: random(),
                 ..Settings::default()
             },
+            shards: 1,
         }
     }
 
@@ -194,8 +204,8 @@ impl Broker {
                 let Some(alive) = &*alive else {
                     return Ok(());
                 };
-                let shard = inner.shard.clone();
-                let Some(task) = ConnectionTask::new(transport, shard, alive.clone()) else {
+                let shards = inner.shards.clone();
+                let Some(task) = ConnectionTask::new(transport, shards, alive.clone()) else {
                     return Ok(());
                 };
                 tokio::spawn(task);
@@ -228,15 +238,19 @@ impl Broker {
     pub async fn shutdown(&self, within: Duration) -> Result<(), StoreError> {
         self.inner.closing.send_replace(true);
         drop(self.inner.alive.lock().await.take());
-        // A dead broker has closed its connections already; its pump says why.
-        let _ = self
-            .inner
-            .shard
-            .with(|engine, now, out| engine.handle(now, Input::Shutdown, out));
+        let shards = &self.inner.shards;
+        // All wills are on their way before the first connection is closed.
+        let inputs: [fn() -> Input<'static>; 2] = [|| Input::LastWills, || Input::Shutdown];
+        for input in inputs {
+            for shard in shards.all() {
+                // A dead broker has closed its connections already; its pump says why.
+                let _ = shards.with(shard, |engine, now, out| engine.handle(now, input(), out));
+            }
+        }
         let mut all_gone = self.inner.all_gone.lock().await;
         // Whoever is still there after that does not read.
         let _ = tokio::time::timeout(within, all_gone.recv()).await;
-        self.inner.shard.stop();
+        self.inner.shards.stop();
         match self.inner.pump.lock().await.take() {
             None => Ok(()),
             Some(pump) => pump.await.unwrap_or(Err(StoreError::Poisoned)),
@@ -246,37 +260,26 @@ impl Broker {
     /// How many connections there are.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.inner
-            .shard
-            .with(|engine, _, _| engine.connections())
-            .unwrap_or(0)
+        self.inner.shards.sum(Engine::connections)
     }
 
     /// How many sessions there are, connected or not.
     #[must_use]
     pub fn sessions(&self) -> usize {
-        self.inner
-            .shard
-            .with(|engine, _, _| engine.sessions())
-            .unwrap_or(0)
+        self.inner.shards.sum(Engine::sessions)
     }
 
     /// How many retained messages there are.
     #[must_use]
     pub fn retained(&self) -> usize {
-        self.inner
-            .shard
-            .with(|engine, _, _| engine.retained())
-            .unwrap_or(0)
+        let first = self.inner.shards.with(0, |engine, _, _| engine.retained());
+        first.unwrap_or(0)
     }
 
     /// What has been counted since the start.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        self.inner
-            .shard
-            .with(|_, _, out| out.counters)
-            .unwrap_or_default()
+        self.inner.shards.counters()
     }
 }
 

@@ -1,6 +1,8 @@
 //! What the engine counts. Plain numbers, read by whoever wants to export them.
 
-/// Counters of one engine since its start.
+use std::iter::Sum;
+
+/// Counters of one engine, or of all of a broker, since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// PUBLISH packets taken from clients.
@@ -19,4 +21,19 @@ pub struct Counters {
     pub not_retained: u64,
     /// Messages refused by the authority.
     pub refused: u64,
+}
+
+impl Sum for Counters {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            messages_received: sum.messages_received + one.messages_received,
+            messages_sent: sum.messages_sent + one.messages_sent,
+            dropped_slow: sum.dropped_slow + one.dropped_slow,
+            dropped_queue_full: sum.dropped_queue_full + one.dropped_queue_full,
+            dropped_too_large: sum.dropped_too_large + one.dropped_too_large,
+            dropped_expired: sum.dropped_expired + one.dropped_expired,
+            not_retained: sum.not_retained + one.not_retained,
+            refused: sum.refused + one.refused,
+        })
+    }
 }

@@ -1,38 +1,50 @@
-//! The thin layer between the engine and the world: tasks, clock, store.
+//! The thin layer between the engines and the world: tasks, clock, store.
 //!
-//! One task for each connection ([`connection`]) reads, hands whole batches to the engine and writes
-//! what is in its outbox. One task for all of them ([`pump`]) commits what has changed, and tells the
-//! engine the time when something is due.
+//! One task for each connection ([`connection`]) reads, hands whole batches to the engine of its shard and
+//! writes what is in its outbox. One task for all of them ([`pump()`]) commits what has changed, and tells the
+//! engines the time when something is due.
 
 mod connection;
+mod handover;
+mod pump;
 
 use std::cell::RefCell;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::task::{Context, Waker};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
 
 pub(crate) use self::connection::ConnectionTask;
+use self::handover::{Attempt, see_to};
+pub(crate) use self::pump::pump;
 use crate::authority::Authority;
-use crate::store::{Batch, SessionStore, StoreError};
-use crate::{Engine, Input, Instant, Limits, Output, Read, Work};
+use crate::state::{Exchange, ShardSet};
+use crate::store::SessionStore;
+use crate::{Counters, Engine, Instant, Limits, Output, Work};
 
-/// Pages read between two commits: when a thousand clients come back at once, acknowledgements are not
-/// to wait for all of their queues.
-const READS_MAX: usize = 32;
-/// Lifetimes that are read from the store at a time.
-const EXPIRING_PAGE: usize = 1000;
+/// Bytes that may wait for a shard before whoever brings more waits until its lock is free.
+const ARRIVED_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// An engine behind its lock, and what it works with.
-pub(crate) struct Shard {
-    state: Mutex<State>,
+/// All engines of a broker, each behind its lock, and what they work with.
+pub(crate) struct Shards {
+    shards: Box<[Shard]>,
+    exchange: Arc<Exchange>,
+    /// The shard that opens the next connection.
+    turn: AtomicUsize,
     /// Wakes the pump.
     work: Notify,
     clock: Clock,
     pub(crate) limits: Limits,
     pub(crate) store: Arc<dyn SessionStore>,
     pub(crate) authority: Arc<dyn Authority>,
+}
+
+struct Shard {
+    state: Mutex<State>,
+    /// True if too much waits for a commit, as far as was seen when the lock was let go last.
+    clogged: AtomicBool,
 }
 
 struct State {
@@ -54,16 +66,6 @@ enum Phase {
     Stopping,
     /// The store has failed: nothing more is handled.
     Failed,
-}
-
-/// What the pump finds.
-enum Outlook {
-    /// Changes to commit, or something to read.
-    Work,
-    /// Nothing until then.
-    Idle(Option<Instant>),
-    /// Nothing, and the broker stops.
-    Stopped,
 }
 
 /// When the pump has something to do.
@@ -105,23 +107,29 @@ impl Clock {
     }
 }
 
-impl Shard {
+impl Shards {
     pub(crate) fn new(
-        engine: Engine,
+        engines: Vec<Engine>,
+        exchange: Arc<Exchange>,
         limits: Limits,
         store: Arc<dyn SessionStore>,
         authority: Arc<dyn Authority>,
     ) -> Self {
-        let state = State {
-            engine,
-            out: Output::default(),
-            pump_deadline: None,
-            removals_due: None,
-            stalled: Vec::new(),
-            phase: Phase::Running,
+        let shard = |engine| Shard {
+            state: Mutex::new(State {
+                engine,
+                out: Output::default(),
+                pump_deadline: None,
+                removals_due: None,
+                stalled: Vec::new(),
+                phase: Phase::Running,
+            }),
+            clogged: AtomicBool::new(false),
         };
         Self {
-            state: Mutex::new(state),
+            shards: engines.into_iter().map(shard).collect(),
+            exchange,
+            turn: AtomicUsize::new(0),
             work: Notify::new(),
             clock: Clock::new(),
             limits,
@@ -130,41 +138,133 @@ impl Shard {
         }
     }
 
-    /// Lets `act` work with the engine, then wakes whom it concerns.
+    /// The numbers of all shards.
+    pub(crate) fn all(&self) -> std::ops::Range<usize> {
+        0..self.shards.len()
+    }
+
+    /// The shard that opens the next connection.
+    pub(crate) fn next(&self) -> usize {
+        self.turn.fetch_add(1, Ordering::Relaxed) % self.shards.len()
+    }
+
+    /// The shard that a client's session belongs to.
+    pub(crate) fn shard_of(&self, client: &str) -> usize {
+        self.exchange.shard_of(client)
+    }
+
+    pub(crate) fn are_several(&self) -> bool {
+        self.shards.len() > 1
+    }
+
+    /// Lets `act` work with the engine of a shard, then wakes whom it concerns.
     pub(crate) fn with<T>(
         &self,
+        shard: usize,
         act: impl FnOnce(&mut Engine, Instant, &mut Output) -> T,
     ) -> Result<T, Dead> {
-        let mut state = self.lock()?;
+        let mut state = self.lock(shard)?;
         let State { engine, out, .. } = &mut *state;
         let now = self.clock.now();
+        if self.are_several() {
+            engine.receive(now, out);
+        }
         let result = act(engine, now, out);
-        self.finish(state, now);
+        let reached = self.finish(shard, state, now);
+        if self.are_several() {
+            self.see_to_all(reached.with(ShardSet::of(shard)));
+        }
         Ok(result)
     }
 
-    /// True if connections are not to read now: too much waits for a commit, which then wakes them.
-    pub(crate) fn is_stalled(&self, cx: &Context<'_>) -> Result<bool, Dead> {
-        let mut state = self.lock()?;
-        let stalled = state.out.held_bytes() > self.limits.held_bytes_max
-            || state.out.changes() > self.limits.batch_changes_max;
+    /// What all shards add up to.
+    pub(crate) fn sum(&self, of: impl Fn(&Engine) -> usize) -> usize {
+        let each = self
+            .all()
+            .map(|shard| self.with(shard, |engine, _, _| of(engine)));
+        each.map(|each| each.unwrap_or(0)).sum()
+    }
+
+    /// What all shards have counted.
+    pub(crate) fn counters(&self) -> Counters {
+        let each = self
+            .all()
+            .map(|shard| self.with(shard, |_, _, out| out.counters));
+        each.map(|each| each.unwrap_or_default()).sum()
+    }
+
+    /// True if connections of a shard are not to read now: too much waits for a commit, which then wakes
+    /// them.
+    pub(crate) fn is_stalled(&self, shard: usize, cx: &Context<'_>) -> Result<bool, Dead> {
+        let clogged = self.shards.get(shard).map(|shard| &shard.clogged);
+        if clogged.is_none_or(|clogged| !clogged.load(Ordering::Relaxed)) {
+            return Ok(false);
+        }
+        let mut state = self.lock(shard)?;
+        let stalled = self.is_clogged(&state);
         if stalled {
             state.stalled.push(cx.waker().clone());
         }
         Ok(stalled)
     }
 
+    fn is_clogged(&self, state: &State) -> bool {
+        state.out.held_bytes() > self.limits.held_bytes_max
+            || state.out.changes() > self.limits.batch_changes_max
+    }
+
     /// Lets the pump end once all is committed.
     pub(crate) fn stop(&self) {
-        if let Ok(mut state) = self.lock() {
-            state.phase = Phase::Stopping;
+        for shard in self.all() {
+            if let Ok(mut state) = self.lock(shard) {
+                state.phase = Phase::Stopping;
+            }
         }
         self.work.notify_one();
     }
 
-    fn lock(&self) -> Result<MutexGuard<'_, State>, Dead> {
+    /// Sees to what has come for these shards.
+    fn see_to_all(&self, shards: ShardSet) {
+        for shard in shards {
+            let Some(inbox) = self.exchange.inbox(shard) else {
+                continue;
+            };
+            let arrived = || !inbox.is_empty();
+            let done = see_to(arrived, || self.try_receive(shard));
+            if !done {
+                // The pump is to look.
+                self.work.notify_one();
+            }
+            if inbox.bytes() > ARRIVED_BYTES_MAX {
+                // It is dead if it cannot be had, and all that has come is lost anyway.
+                let _ = self.with(shard, |_, _, _| ());
+            }
+        }
+    }
+
+    /// Receives what has come for a shard, if nobody works with it.
+    fn try_receive(&self, shard: usize) -> Attempt {
+        let state = self.shards.get(shard).map(|shard| shard.state.try_lock());
+        let Some(Ok(mut state)) = state else {
+            if let Some(Err(TryLockError::Poisoned(_))) = state {
+                self.work.notify_one();
+            }
+            return Attempt::Held;
+        };
+        if state.phase == Phase::Failed {
+            return Attempt::Held;
+        }
+        let now = self.clock.now();
+        let State { engine, out, .. } = &mut *state;
+        engine.receive(now, out);
+        self.finish(shard, state, now);
+        Attempt::Handled
+    }
+
+    fn lock(&self, shard: usize) -> Result<MutexGuard<'_, State>, Dead> {
+        let shard = self.shards.get(shard).ok_or(Dead)?;
         // A panic may have left the engine half-way through something: it is not used again.
-        let state = self.state.lock().map_err(|_| {
+        let state = shard.state.lock().map_err(|_| {
             // The pump is to notice.
             self.work.notify_one();
             Dead
@@ -177,13 +277,19 @@ impl Shard {
     }
 
     /// Unlocks, wakes the connections whose outboxes have something for them, and the pump if there
-    /// is work for it.
-    fn finish(&self, mut state: MutexGuard<'_, State>, now: Instant) {
+    /// is work for it. Returns the shards that have been given something.
+    fn finish(&self, shard: usize, mut state: MutexGuard<'_, State>, now: Instant) -> ShardSet {
         thread_local! {
             static WAKERS: RefCell<Vec<Waker>> = const { RefCell::new(Vec::new()) };
         }
         let mut wakers = WAKERS.take();
         wakers.extend(state.out.wakers());
+        let reached = state.out.take_reached_set();
+        if let Some(shard) = self.shards.get(shard) {
+            shard
+                .clogged
+                .store(self.is_clogged(&state), Ordering::Relaxed);
+        }
         let look = match self.pump_time(&mut state, now) {
             PumpTime::Now => true,
             PumpTime::At(time) => {
@@ -201,6 +307,7 @@ impl Shard {
         if look {
             self.work.notify_one();
         }
+        reached
     }
 
     /// When the pump has something to do.
@@ -219,134 +326,6 @@ impl Shard {
                     PumpTime::At(deadline.into_iter().chain([due]).min())
                 }
             }
-        }
-    }
-
-    /// What the pump has to do now.
-    fn outlook(&self) -> Result<Outlook, Dead> {
-        let mut state = self.lock()?;
-        let stopping = state.phase == Phase::Stopping;
-        match self.pump_time(&mut state, self.clock.now()) {
-            PumpTime::Now => Ok(Outlook::Work),
-            PumpTime::At(_) if stopping && state.out.work() != Work::Nothing => Ok(Outlook::Work),
-            PumpTime::At(_) if stopping => Ok(Outlook::Stopped),
-            PumpTime::At(time) => {
-                state.pump_deadline = time;
-                Ok(Outlook::Idle(time))
-            }
-        }
-    }
-
-    /// Handles what is due, and takes what is to be committed and to be read.
-    fn take_work(&self) -> Result<(Option<Batch>, Vec<Read>), Dead> {
-        let mut state = self.lock()?;
-        let now = self.clock.now();
-        let State { engine, out, .. } = &mut *state;
-        if engine.deadline().is_some_and(|deadline| deadline <= now) {
-            engine.handle(now, Input::Deadline, out);
-        }
-        let work = (out.take_batch(), out.take_reads(READS_MAX));
-        state.removals_due = None;
-        self.finish(state, now);
-        Ok(work)
-    }
-
-    /// What was taken has been committed: lets go of what waited for that, and nothing else does.
-    fn release(&self) -> Result<(), Dead> {
-        let mut state = self.lock()?;
-        state.out.committed();
-        let stalled = std::mem::take(&mut state.stalled);
-        self.finish(state, self.clock.now());
-        stalled.into_iter().for_each(Waker::wake);
-        Ok(())
-    }
-
-    /// Closes all connections, without what waits for a commit that will never be.
-    ///
-    /// `[MQTT-4.8.0-2]` of 3.1.1
-    fn fail(&self) {
-        // Nothing is done with an engine that has panicked but to close its connections.
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let State {
-            engine,
-            out,
-            stalled,
-            ..
-        } = &mut *state;
-        engine.abort(out);
-        stalled.drain(..).for_each(Waker::wake);
-        state.phase = Phase::Failed;
-        self.finish(state, self.clock.now());
-    }
-}
-
-/// Commits what has changed, loads what is wanted, and handles what is due, until the broker stops.
-///
-/// One commit is under way at a time; what changes meanwhile is the next one. So the busier the
-/// broker, the larger its commits.
-pub(crate) async fn pump(shard: Arc<Shard>) -> Result<(), StoreError> {
-    let unless_stopped = FailOnDrop(&shard);
-    pump_until_stopped(&shard).await?;
-    std::mem::forget(unless_stopped);
-    Ok(())
-}
-
-/// Lets the shard fail, also where a store panics: clients are not to wait for a pump that is gone.
-struct FailOnDrop<'a>(&'a Shard);
-
-impl Drop for FailOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.fail();
-    }
-}
-
-async fn pump_until_stopped(shard: &Shard) -> Result<(), StoreError> {
-    loop {
-        match shard.outlook().map_err(|Dead| StoreError::Poisoned)? {
-            Outlook::Work => step(shard).await?,
-            Outlook::Idle(deadline) => wait(shard, deadline).await,
-            Outlook::Stopped => return Ok(()),
-        }
-    }
-}
-
-/// Waits until there is work, or something is due.
-async fn wait(shard: &Shard, deadline: Option<Instant>) {
-    let Some(deadline) = deadline else {
-        return shard.work.notified().await;
-    };
-    let left = deadline
-        .since(shard.clock.now())
-        .max(Duration::from_millis(1));
-    // Whichever it was: there is nothing to do but to look.
-    let _ = tokio::time::timeout(left, shard.work.notified()).await;
-}
-
-async fn step(shard: &Shard) -> Result<(), StoreError> {
-    let (batch, reads) = shard.take_work().map_err(|Dead| StoreError::Poisoned)?;
-    if let Some(batch) = batch {
-        shard.store.commit(batch).await?;
-        shard.release().map_err(|Dead| StoreError::Poisoned)?;
-    }
-    for wanted in reads {
-        let input = read(&*shard.store, wanted).await?;
-        shard
-            .with(|engine, now, out| engine.handle(now, input, out))
-            .map_err(|Dead| StoreError::Poisoned)?;
-    }
-    Ok(())
-}
-
-async fn read(store: &dyn SessionStore, wanted: Read) -> Result<Input<'static>, StoreError> {
-    match wanted {
-        Read::Deliveries(load) => {
-            let after = Some(load.after);
-            let deliveries = store.deliveries(&load.client, after, load.limit).await?;
-            Ok(Input::Loaded(load, deliveries))
-        }
-        Read::Expiring { after } => {
-            let page = store.expiring(after.as_ref(), EXPIRING_PAGE).await?;
-            Ok(Input::Expiring(page))
         }
     }
 }

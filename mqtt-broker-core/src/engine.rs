@@ -13,7 +13,9 @@ mod input;
 mod output;
 mod publish;
 mod queue;
+mod receive;
 mod restore;
+mod share;
 mod subscribe;
 
 use std::sync::Arc;
@@ -27,27 +29,38 @@ pub use self::input::Input;
 use self::output::Release;
 pub use self::output::{Load, Output, Read, Work};
 use crate::state::{
-    Connection, ConnectionId, Deadlines, Phase, Retained, Routes, Session, SessionId, Sessions,
+    Connection, ConnectionId, Deadlines, Exchange, Mail, Phase, RouteCache, SHARDS_MAX, Session,
+    SessionId, Sessions,
 };
 use crate::store::Change;
 use crate::{Instant, Limits, Outbox, Violation};
 
 /// A broker's sessions, subscriptions and retained messages, and the rules for them.
+///
+/// A broker has one engine, or several [shards](Engine::shards).
 pub struct Engine {
     settings: Settings,
+    seat: Arc<Seat>,
     connections: Slab<Connection>,
     sessions: Sessions,
-    routes: Routes,
-    retained: Retained,
+    routes: RouteCache,
     deadlines: Deadlines,
     lifetimes: Lifetimes,
     /// Restored sessions that the store still takes for connected.
     unrecorded: Vec<SessionId>,
-    /// The message being published, encoded for its receivers.
+    /// The run being published, encoded for its receivers.
     variants: Variants,
+    /// The memory of the mail that came last.
+    spare_mail: Mail,
     next_epoch: u32,
     /// State of the generator of client identifiers.
     dice: u64,
+}
+
+/// An engine's place among the shards of its broker.
+struct Seat {
+    shard: usize,
+    exchange: Arc<Exchange>,
 }
 
 /// What an engine is told once, when it is made.
@@ -55,7 +68,8 @@ pub struct Engine {
 pub struct Settings {
     /// The bounds.
     pub limits: Limits,
-    /// What client identifiers are made from that the broker chooses: a secret random number.
+    /// What client identifiers are made from that the broker chooses, and what decides which client is in
+    /// which shard: a secret random number.
     pub seed: u64,
     /// The start of the response information for clients that ask for it: their client identifier
     /// follows. `None`: they get none.
@@ -66,19 +80,53 @@ impl Engine {
     /// An engine without sessions.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
+        Self::at(0, Arc::new(Exchange::new(1, settings.seed)), settings)
+    }
+
+    /// The engines of a broker that is spread over `count` shards, from 1 to 64.
+    ///
+    /// Each has the sessions of those clients whose shard it is, and works by itself. Subscriptions and
+    /// retained messages are those of all. What is published in one reaches the others through
+    /// inboxes, and each topic has one order for all: see [`Engine::receive`]. Commits are made for all
+    /// of them at once: see [`Output::cut`].
+    #[must_use]
+    pub fn shards(settings: &Settings, count: usize) -> Vec<Self> {
+        let exchange = Arc::new(Exchange::new(count, settings.seed));
+        let shards = 0..exchange.shards();
+        shards
+            .map(|shard| Self::at(shard, exchange.clone(), settings.clone()))
+            .collect()
+    }
+
+    /// Shards of a broker at most.
+    pub const SHARDS_MAX: usize = SHARDS_MAX;
+
+    fn at(shard: usize, exchange: Arc<Exchange>, settings: Settings) -> Self {
         Self {
+            seat: Arc::new(Seat { shard, exchange }),
             connections: Slab::new(),
-            sessions: Sessions::default(),
-            routes: Routes::new(settings.limits.routes_cached_max),
-            retained: Retained::default(),
+            sessions: Sessions::new(shard),
+            routes: RouteCache::new(settings.limits.routes_cached_max),
             deadlines: Deadlines::default(),
             lifetimes: Lifetimes::default(),
             unrecorded: Vec::new(),
             variants: Variants::default(),
+            spare_mail: Mail::default(),
             next_epoch: 0,
-            dice: settings.seed,
+            // The generators of two shards are to give different numbers.
+            dice: settings.seed ^ (shard as u64) << 32,
             settings,
         }
+    }
+
+    /// The shard that a client's session belongs to, counted from 0.
+    #[must_use]
+    pub fn shard_of(&self, client: &str) -> usize {
+        self.seat.exchange.shard_of(client)
+    }
+
+    pub(crate) fn exchange(&self) -> Arc<Exchange> {
+        self.seat.exchange.clone()
     }
 
     /// A transport has been accepted: its packets are sent to `outbox`.
@@ -88,6 +136,7 @@ impl Engine {
         self.next_epoch = self.next_epoch.wrapping_add(1);
         let epoch = self.next_epoch;
         let index = self.connections.insert(Connection::new(epoch, outbox, now));
+        self.seat.exchange.count_connection();
         // More connections than fit a u32 do not fit memory either.
         let id = ConnectionId {
             index: index as u32,
@@ -95,6 +144,26 @@ impl Engine {
         };
         self.await_connect(now, id);
         id
+    }
+
+    /// Lets go of a connection whose CONNECT belongs to another [shard](Engine::shard_of), which is to open
+    /// it instead. False if it is gone, or has sent something already.
+    pub fn release(&mut self, id: ConnectionId) -> bool {
+        let opened = self
+            .connection_mut(id)
+            .is_some_and(|connection| matches!(connection.phase, Phase::Opened));
+        if opened {
+            self.watch_connection(id, None);
+            self.remove_connection(id);
+        }
+        opened
+    }
+
+    fn remove_connection(&mut self, id: ConnectionId) {
+        if self.connection_mut(id).is_some() {
+            self.connections.remove(id.index as usize);
+            self.seat.exchange.forget_connections(1);
+        }
     }
 
     /// Handles one input: changes the state, and says in `out` what is to be done.
@@ -111,6 +180,7 @@ impl Engine {
             Input::Loaded(load, deliveries) => self.handle_loaded(now, &load, deliveries, out),
             Input::Expiring(page) => self.handle_expiring(now, &page, out),
             Input::Deadline => self.handle_deadline(now, out),
+            Input::LastWills => self.handle_last_wills(now, out),
             Input::Shutdown => self.handle_shutdown(now, out),
         }
     }
@@ -198,22 +268,22 @@ impl Engine {
             .filter(|connection| connection.epoch == id.epoch)
     }
 
-    /// How many connections there are.
+    /// How many connections this shard has.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.connections.len()
     }
 
-    /// How many sessions there are, connected or not.
+    /// How many sessions this shard has, connected or not.
     #[must_use]
     pub fn sessions(&self) -> usize {
         self.sessions.len()
     }
 
-    /// How many retained messages there are.
+    /// How many retained messages there are, of all shards.
     #[must_use]
     pub fn retained(&self) -> usize {
-        self.retained.len()
+        self.seat.exchange.retained_len()
     }
 }
 

@@ -12,6 +12,9 @@ mod story;
 #[allow(dead_code, reason = "the scenarios use what the simulation does not")]
 mod world;
 
+/// Shards of a broker, where a test says nothing else.
+const SHARDS: usize = 1;
+
 use std::sync::Arc;
 
 use mqtt_store_memory::MemoryStore;

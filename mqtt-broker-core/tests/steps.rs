@@ -11,6 +11,9 @@
 #[allow(dead_code, reason = "the scenarios use what the steps do not")]
 mod world;
 
+/// Shards of a broker, where a test says nothing else.
+const SHARDS: usize = 1;
+
 use std::panic::catch_unwind;
 
 #[test]

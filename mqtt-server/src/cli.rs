@@ -57,6 +57,12 @@ pub(crate) struct Arguments {
     #[cfg_attr(feature = "rocksdb", arg(conflicts_with = "data_dir"))]
     pub(crate) snapshot: Option<PathBuf>,
 
+    /// Threads that handle connections, from 1 to 64. Default: one for each processor that there is.
+    ///
+    /// All of them keep one order for each topic. With one, a message costs the least processor time.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) threads: Option<u8>,
+
     /// How much to log to stderr: off, error, warn, info, debug or trace.
     #[arg(long, value_name = "LEVEL", default_value = "info", global = true)]
     pub(crate) log: LevelFilter,

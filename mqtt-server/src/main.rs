@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use mqtt_broker_core::{Broker, Limits, Listener};
+use mqtt_broker_core::{Broker, Engine, Limits, Listener};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
@@ -41,10 +41,12 @@ fn main() -> ExitCode {
         .with_max_level(arguments.log)
         .with_target(false)
         .init();
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    {
+    let threads = threads(&arguments);
+    let mut runtime = match threads {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = match runtime.worker_threads(threads).enable_all().build() {
         Ok(runtime) => runtime,
         Err(cause) => {
             error!("cannot start: {cause}");
@@ -56,7 +58,7 @@ fn main() -> ExitCode {
         if let Some(Command::Store(command)) = &arguments.command {
             return store_command::run(command).await;
         }
-        run(&arguments).await
+        run(&arguments, threads).await
     });
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -67,8 +69,15 @@ fn main() -> ExitCode {
     }
 }
 
+/// How many threads handle connections.
+fn threads(arguments: &Arguments) -> usize {
+    let wanted = arguments.threads.map(usize::from);
+    let there_are = || std::thread::available_parallelism().map_or(1, usize::from);
+    wanted.unwrap_or_else(there_are).min(Engine::SHARDS_MAX)
+}
+
 /// Runs the server until it is told to end. An error is one line for the person who started it.
-async fn run(arguments: &Arguments) -> Result<(), String> {
+async fn run(arguments: &Arguments, threads: usize) -> Result<(), String> {
     let mut terminate = signal(SignalKind::terminate())
         .map_err(|cause| format!("cannot handle signals: {cause}"))?;
     let mut interrupt = signal(SignalKind::interrupt())
@@ -85,6 +94,7 @@ async fn run(arguments: &Arguments) -> Result<(), String> {
     };
     let broker = Broker::builder(store.clone())
         .limits(Limits::default())
+        .shards(threads)
         .build()
         .await
         .map_err(|cause| cause.to_string())?;

@@ -17,6 +17,9 @@ mod story;
 #[path = "../../mqtt-broker-core/tests/world/mod.rs"]
 mod world;
 
+/// Shards of a broker, where a test says nothing else.
+const SHARDS: usize = 1;
+
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;

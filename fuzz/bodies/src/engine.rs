@@ -10,6 +10,9 @@
 #[path = "../../../mqtt-broker-core/tests/world/mod.rs"]
 mod world;
 
+/// Shards of a broker, where a test says nothing else.
+const SHARDS: usize = 1;
+
 /// Takes limits and steps from the bytes. What clients get is legal, what is committed is legal, and
 /// in the end the engine has what the store has.
 pub fn engine(data: &[u8]) {

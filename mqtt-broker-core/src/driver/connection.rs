@@ -17,7 +17,7 @@ use tokio::io::ReadBuf;
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
-use super::{Dead, Shard};
+use super::{Dead, Shards};
 use crate::authority::{Decision, Question};
 use crate::{ConnectionId, Engine, Input, Instant, Outbox, Output, Transport};
 
@@ -40,7 +40,9 @@ thread_local! {
 /// The task of one connection.
 pub(crate) struct ConnectionTask {
     transport: Box<dyn Transport>,
-    shard: Arc<Shard>,
+    shards: Arc<Shards>,
+    /// The shard that the connection is in.
+    shard: usize,
     outbox: Arc<Outbox>,
     id: ConnectionId,
     /// What the CONNECT said; `None` before it has come.
@@ -74,15 +76,17 @@ impl ConnectionTask {
     /// The task of a transport that has been accepted; `None` if the broker is dead.
     pub(crate) fn new(
         transport: Box<dyn Transport>,
-        shard: Arc<Shard>,
+        shards: Arc<Shards>,
         alive: mpsc::Sender<()>,
     ) -> Option<Self> {
         let outbox = Arc::new(Outbox::default());
-        let id = shard
-            .with(|engine, now, _| engine.open(now, outbox.clone()))
+        let shard = shards.next();
+        let id = shards
+            .with(shard, |engine, now, _| engine.open(now, outbox.clone()))
             .ok()?;
         Some(Self {
             transport,
+            shards,
             shard,
             outbox,
             id,
@@ -114,7 +118,7 @@ impl ConnectionTask {
     /// True if more waits to be written than there are deliveries at a time: answers to a client
     /// that does not read them. Until it does, it is not read from.
     fn is_clogged(&self) -> bool {
-        let limits = &self.shard.limits;
+        let limits = &self.shards.limits;
         // A delivery may begin as long as there is room, whatever its size.
         let deliveries_max = limits.outbox_bytes_max + limits.packet_bytes_max as usize;
         !self.writing.is_empty() && self.outbox.waiting() > deliveries_max
@@ -137,7 +141,10 @@ impl ConnectionTask {
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
         if self.stalled {
-            self.stalled = self.shard.is_stalled(cx).map_err(|Dead| Over)?;
+            self.stalled = self
+                .shards
+                .is_stalled(self.shard, cx)
+                .map_err(|Dead| Over)?;
         }
         while !self.stalled {
             // What has just been read may hold a question, and what is behind it waits.
@@ -156,7 +163,10 @@ impl ConnectionTask {
                     return Ok(());
                 }
             }
-            self.stalled = self.shard.is_stalled(cx).map_err(|Dead| Over)?;
+            self.stalled = self
+                .shards
+                .is_stalled(self.shard, cx)
+                .map_err(|Dead| Over)?;
         }
         Ok(())
     }
@@ -199,12 +209,15 @@ impl ConnectionTask {
     /// Hands all whole packets to the engine. Returns what is left: the start of the next one, or
     /// all that is behind a question to the authority.
     fn batch(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Over> {
+        if self.version.is_none() && self.shards.are_several() {
+            self.move_to_shard(bytes)?;
+        }
         let (id, bytes_max) = (self.id, self.packet_bytes_max());
         let version = &mut self.version;
         let mut rest = bytes;
         // PUBLISH packets that have come one behind the other, and are handled together.
         let mut publishes: Vec<Publish<&[u8]>> = PUBLISHES.take();
-        let question = self.shard.with(|engine, now, out| {
+        let question = self.shards.with(self.shard, |engine, now, out| {
             loop {
                 let next = match next(&mut rest, bytes_max, *version) {
                     Next::Packet(Packet::Publish(publish)) => {
@@ -244,13 +257,41 @@ impl ConnectionTask {
         Ok(rest.to_vec())
     }
 
+    /// Goes to the shard of the session that a CONNECT at the start of these bytes is about.
+    fn move_to_shard(&mut self, bytes: &[u8]) -> Result<(), Over> {
+        let mut rest = bytes;
+        let first = next(&mut rest, self.packet_bytes_max(), None);
+        let Next::Packet(Packet::Connect(connect)) = first else {
+            return Ok(());
+        };
+        let client = connect.client_id.as_str();
+        let target = self.shards.shard_of(client);
+        // Who has no client identifier gets one that belongs where it is.
+        if client.is_empty() || target == self.shard {
+            return Ok(());
+        }
+        let id = self.id;
+        let released = self
+            .shards
+            .with(self.shard, |engine, _, _| engine.release(id));
+        if released.map_err(|Dead| Over)? {
+            let outbox = self.outbox.clone();
+            let opened = self
+                .shards
+                .with(target, |engine, now, _| engine.open(now, outbox));
+            self.id = opened.map_err(|Dead| Over)?;
+            self.shard = target;
+        }
+        Ok(())
+    }
+
     fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Decision> + Send>> {
-        let (authority, peer) = (self.shard.authority.clone(), self.transport.peer().clone());
+        let (authority, peer) = (self.shards.authority.clone(), self.transport.peer().clone());
         Box::pin(async move { authority.decide(&peer, question).await })
     }
 
     fn packet_bytes_max(&self) -> usize {
-        let limits = &self.shard.limits;
+        let limits = &self.shards.limits;
         let max = if self.version.is_some() {
             limits.packet_bytes_max
         } else {
@@ -321,7 +362,7 @@ impl ConnectionTask {
     }
 
     fn start_closing(&mut self) {
-        let linger = Duration::from_millis(self.shard.limits.linger_ms.into());
+        let linger = Duration::from_millis(self.shards.limits.linger_ms.into());
         let deadline = Box::pin(tokio::time::sleep(linger));
         self.closing = Some(Box::new(Closing {
             deadline,
@@ -364,14 +405,14 @@ impl ConnectionTask {
     fn lost(&self) -> Over {
         let id = self.id;
         // If the broker is dead, nobody needs to know.
-        let _ = self
-            .shard
-            .with(|engine, now, out| engine.handle(now, Input::Closed(id), out));
+        let _ = self.shards.with(self.shard, |engine, now, out| {
+            engine.handle(now, Input::Closed(id), out);
+        });
         Over
     }
 
     fn handle(&self, act: impl FnOnce(&mut Engine, Instant, &mut Output)) -> Result<(), Over> {
-        self.shard.with(act).map_err(|Dead| Over)
+        self.shards.with(self.shard, act).map_err(|Dead| Over)
     }
 }
 

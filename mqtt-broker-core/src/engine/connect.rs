@@ -24,7 +24,8 @@ impl Engine {
         connect: &Connect<&[u8]>,
         out: &mut Output,
     ) -> Result<(), Violation> {
-        let crowded = self.connections.len() > self.limits().connections_max;
+        let crowded = self.seat.exchange.connections() > self.limits().connections_max
+            || self.sessions.is_full();
         let levels_max = self.limits().topic_levels_max;
         let Some(connection) = self.connection_mut(id) else {
             return Ok(());
@@ -315,7 +316,9 @@ impl Engine {
     fn assign_client_id(&mut self) -> ClientId {
         loop {
             let client = format!("auto-{:016x}{:016x}", self.roll(), self.roll());
-            if self.sessions.find(&client).is_none() {
+            // The connection is here, and so is its session to be.
+            let here = self.shard_of(&client) == self.seat.shard;
+            if here && self.sessions.find(&client).is_none() {
                 return ClientId::new(&client);
             }
         }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use mqtt_codec::{EncodedPublish, Forward, PublishQoS, QoS, Version};
 
 use super::output::{Output, Release};
-use super::publish::{Outcome, Publication};
+use super::publish::Outcome;
 use super::{Engine, put_session};
 use crate::state::{
-    Alias, Connection, Granted, Receiver, Session, SessionId, Slot, Stage, packet_id,
+    Alias, Connection, Granted, Publication, Receiver, Session, SessionId, Slot, Stage, packet_id,
 };
 use crate::store::{Change, Delivery};
 use crate::{Instant, Limits, Message};
@@ -129,7 +129,17 @@ impl Engine {
                 if let Some(at) = expires.filter(|_| queued) {
                     self.note_expiry(at);
                 }
+                self.show_readiness(receiver.session);
             }
+        }
+    }
+
+    /// Lets other shards know how ready a session is, if they want to.
+    pub(super) fn show_readiness(&self, id: SessionId) {
+        if let Some(session) = self.sessions.get(id).filter(|one| one.readiness.is_some()) {
+            let connection = session.connection;
+            let connection = connection.and_then(|id| self.connections.get(id.index as usize));
+            session.show_readiness(connection);
         }
     }
 }

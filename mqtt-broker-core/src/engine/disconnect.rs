@@ -144,13 +144,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn handle_shutdown(&mut self, now: Instant, out: &mut Output) {
-        let ids: Vec<_> = self
-            .connections
-            .iter()
-            .map(|(index, connection)| (index, connection.epoch))
-            .collect();
-        // Wills first, so that those who are still connected get them.
+    pub(super) fn handle_last_wills(&mut self, now: Instant, out: &mut Output) {
         let sessions: Vec<_> = self
             .connections
             .iter()
@@ -159,6 +153,16 @@ impl Engine {
         for session in sessions {
             self.publish_or_delay_will(now, session, out);
         }
+    }
+
+    pub(super) fn handle_shutdown(&mut self, now: Instant, out: &mut Output) {
+        // Wills first, so that those who are still connected get them.
+        self.handle_last_wills(now, out);
+        let ids: Vec<_> = self
+            .connections
+            .iter()
+            .map(|(index, connection)| (index, connection.epoch))
+            .collect();
         for (index, epoch) in ids {
             self.close(
                 now,
@@ -177,6 +181,8 @@ impl Engine {
     /// Nothing is to be handled after this; the next run restores what was committed.
     pub fn abort(&mut self, out: &mut Output) {
         out.abandon();
+        let exchange = &self.seat.exchange;
+        exchange.forget_connections(self.connections.len());
         for connection in self.connections.drain() {
             out.abort(&connection);
         }
@@ -211,7 +217,7 @@ impl Engine {
         if let Some(connection) = self.connection_mut(id) {
             out.close(connection);
             self.watch_connection(id, None);
-            self.connections.remove(id.index as usize);
+            self.remove_connection(id);
         }
     }
 
@@ -224,6 +230,7 @@ impl Engine {
         };
         session.connection = None;
         session.disconnected = Some(now);
+        session.show_readiness(None);
         match cause {
             // [MQTT-3.1.2-10]
             Cause::Goodbye => session.will = None,
@@ -278,8 +285,11 @@ impl Engine {
         };
         self.deadlines
             .set(&mut session.due, None, Deadline::Session(id));
-        for filter in session.subscriptions.as_slice() {
-            self.routes.unsubscribe(id, *filter);
+        let filters = session.subscriptions.as_slice();
+        self.seat.exchange.unsubscribe_all(id, filters);
+        if let Some(cell) = &session.readiness {
+            cell.set(None);
+            self.seat.exchange.forget_readiness(id);
         }
         if session.stored {
             out.change(Change::DeleteSession {

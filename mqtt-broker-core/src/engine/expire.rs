@@ -6,7 +6,7 @@ use super::disconnect::Cause;
 use super::output::{Output, Read};
 use super::{Engine, put_session};
 use crate::Instant;
-use crate::state::{ConnectionId, Deadline, Phase, SessionId};
+use crate::state::{ConnectionId, Deadline, KEEPER, Phase, SessionId};
 use crate::store::{Change, Expiring};
 
 /// How long nothing may come from a client. `[MQTT-3.1.2-22]` `[MQTT-3.1.2-20]`
@@ -46,10 +46,7 @@ impl Engine {
                 Deadline::Session(id) => self.session_due(now, id, out),
             }
         }
-        while let Some(message) = self.retained.take_expired(now) {
-            let topic = message.topic();
-            out.change(Change::DeleteRetained { topic });
-        }
+        self.drop_expired_retained(now, out);
         self.put_unrecorded(out);
         if self.lifetimes.next.take_if(|next| *next <= now).is_some() {
             self.lifetimes.last = Some(now);
@@ -59,6 +56,21 @@ impl Engine {
                 self.read_expiring(None, out);
             }
         }
+    }
+
+    fn drop_expired_retained(&mut self, now: Instant, out: &mut Output) {
+        let seat = self.seat.clone();
+        if seat.shard != KEEPER {
+            return;
+        }
+        let mut retained = seat.exchange.retained_mut();
+        // That a message is retained is stored before that it is not.
+        self.receive(now, out);
+        while let Some(message) = retained.take_expired(now) {
+            let topic = message.topic();
+            out.change(Change::DeleteRetained { topic });
+        }
+        seat.exchange.count_retained(&retained);
     }
 
     fn read_expiring(&mut self, after: Option<Expiring>, out: &mut Output) {
@@ -116,7 +128,10 @@ impl Engine {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         let unrecorded = self.unrecorded.last().map(|_| Instant::from_millis(0));
-        let others = [self.retained.next_expiry(), self.lifetimes.next, unrecorded];
+        let keeps = self.seat.shard == KEEPER;
+        let retained = keeps.then(|| self.seat.exchange.retained().next_expiry());
+        let retained = retained.flatten();
+        let others = [retained, self.lifetimes.next, unrecorded];
         let others = others.into_iter().flatten();
         self.deadlines.next().into_iter().chain(others).min()
     }

@@ -31,6 +31,11 @@ pub enum Input<'a> {
     Expiring(Vec<Expiring>),
     /// The deadline has come.
     Deadline,
+    /// The broker is about to shut down: the wills of all who are connected are published, as long as
+    /// others are there to get them. [`Input::Shutdown`] does so too; with several shards, each is to have
+    /// done it, and to have [received](super::Engine::receive) those of others, before the first one
+    /// closes its connections.
+    LastWills,
     /// The broker shuts down: wills are published and all connections closed.
     Shutdown,
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use crate::authority::Question;
-use crate::state::{Connection, ConnectionId, SessionId};
+use crate::state::{Connection, ConnectionId, SessionId, ShardSet};
 use crate::store::{Batch, Change, Expiring};
 use crate::{ClientId, Counters, Outbox};
 
@@ -26,7 +26,7 @@ pub(crate) enum Release {
 /// What came of the inputs handled so far.
 #[derive(Debug, Default)]
 pub struct Output {
-    batch: Batch,
+    changes: Vec<Change>,
     /// Number of the last batch taken; the one that gathers is the next.
     taken: u64,
     /// Number of the last batch committed.
@@ -39,6 +39,10 @@ pub struct Output {
     batch_bytes: usize,
     /// True if the batch that gathers is more than removals that nobody waits for.
     urgent: bool,
+    /// True if other shards have, or will have, changes for the next commit that something waits for here.
+    awaits_others: bool,
+    /// The shards that have been given something.
+    reached: ShardSet,
     wakers: Vec<Waker>,
     questions: Vec<(ConnectionId, Question)>,
     reads: VecDeque<Read>,
@@ -102,23 +106,60 @@ struct HeldPacket {
 }
 
 impl Output {
-    /// Takes the changes to commit, if there are any, with their batch's number.
+    /// Takes the changes to commit, if there are any.
     ///
     /// The caller hands them to the store, and then calls [`Output::committed`]. Until then it does
     /// not call this again.
     pub fn take_batch(&mut self) -> Option<Batch> {
-        if self.batch.changes.is_empty() {
+        if self.changes.is_empty() {
             return None;
         }
+        Some(Batch::from(self.cut()))
+    }
+
+    /// Takes the changes of this shard that the next commit of all shards is to hold; there may be none.
+    ///
+    /// A message may bring changes in several shards, and is acknowledged when all of them are durable,
+    /// at once: after a crash there are all of them or none. So whoever drives several engines stops all of
+    /// them, lets them [receive](super::Engine::receive) until nobody has anything for another, calls this for
+    /// each, commits all as one batch, and then calls [`Output::committed`] for each.
+    pub fn cut(&mut self) -> Vec<Change> {
         debug_assert!(
             self.taken == self.committed,
             "one commit is under way at a time"
         );
         self.taken += 1;
         self.urgent = false;
+        self.awaits_others = false;
         self.batch_bytes = 0;
         std::mem::swap(&mut self.in_flight, &mut self.gathering);
-        Some(std::mem::take(&mut self.batch))
+        std::mem::take(&mut self.changes)
+    }
+
+    /// True if a commit is wanted, also if all of its changes are those of other shards.
+    #[must_use]
+    pub fn is_gathering(&self) -> bool {
+        self.awaits_others || !self.changes.is_empty()
+    }
+
+    /// The shards that have been given something since the last call: they are to
+    /// [receive](super::Engine::receive) it soon.
+    pub fn take_reached(&mut self) -> impl Iterator<Item = usize> + use<> {
+        self.take_reached_set()
+    }
+
+    pub(crate) fn take_reached_set(&mut self) -> ShardSet {
+        std::mem::take(&mut self.reached)
+    }
+
+    /// Something has been put into the inbox of a shard.
+    pub(crate) fn reach(&mut self, shard: usize) {
+        self.reached = self.reached.with(ShardSet::of(shard));
+    }
+
+    /// What waits for the next commit waits for changes in other shards, too.
+    pub(crate) fn await_others(&mut self) {
+        self.awaits_others = true;
     }
 
     /// Releases what was held for the batch that was taken last: it is durable.
@@ -143,7 +184,8 @@ impl Output {
     /// Forgets all that waits for a commit: it will never be durable. The connections that waited
     /// for it are closed, also those that the engine has forgotten already.
     pub(crate) fn abandon(&mut self) {
-        self.batch.changes.clear();
+        self.changes.clear();
+        self.awaits_others = false;
         self.batch_bytes = 0;
         self.reads.clear();
         for held in [&mut self.in_flight, &mut self.gathering] {
@@ -180,7 +222,7 @@ impl Output {
     pub fn work(&self) -> Work {
         if self.urgent || !self.reads.is_empty() {
             Work::Now
-        } else if self.batch.changes.is_empty() {
+        } else if !self.is_gathering() {
             Work::Nothing
         } else {
             Work::Removals
@@ -190,7 +232,7 @@ impl Output {
     /// How many changes wait to be committed.
     #[must_use]
     pub fn changes(&self) -> usize {
-        self.batch.changes.len()
+        self.changes.len()
     }
 
     /// Bytes that wait for a commit: packets, and messages that are yet to be taken.
@@ -202,12 +244,12 @@ impl Output {
     pub(crate) fn change(&mut self, change: Change) {
         self.urgent |= !matches!(change, Change::DeleteDelivery { .. });
         self.batch_bytes += self.new_bytes(&change);
-        self.batch.changes.push(change);
+        self.changes.push(change);
     }
 
     /// Bytes of a change's message, unless the change before it has the same one.
     fn new_bytes(&self, change: &Change) -> usize {
-        let before = self.batch.changes.last().and_then(Change::message);
+        let before = self.changes.last().and_then(Change::message);
         match change.message() {
             Some(message) if before.is_some_and(|before| Arc::ptr_eq(before, message)) => 0,
             Some(message) => message.len(),
@@ -252,11 +294,7 @@ impl Output {
     /// What the next packet of the connection has to wait in, if it has to wait.
     fn held_for(&mut self, connection: &mut Connection, release: Release) -> Option<&mut Held> {
         // Without changes in the batch that gathers, what was taken before is all there is.
-        let changed = if self.batch.changes.is_empty() {
-            self.taken
-        } else {
-            self.taken + 1
-        };
+        let changed = self.taken + u64::from(self.is_gathering());
         if release == Release::AfterCommit {
             connection.held_until = connection.held_until.max(changed);
         }

@@ -9,40 +9,17 @@ use mqtt_codec::{
 
 use super::output::{Output, Release};
 use super::{Engine, send_all};
-use crate::state::{ConnectionId, FilterId, Receiver, SessionId};
+use crate::state::{
+    ConnectionId, KEEPER, Payloads, Publication, Retained, Route, SessionId, ShardSet, Target,
+};
 use crate::store::{Change, WillRecord};
-use crate::{Instant, Message, Violation};
+use crate::{Instant, Violation};
 
 /// The most messages of a run: one bit of an [`Outcome`] for each.
 const RUN_MAX: usize = 64;
 /// The most bytes of payload in a run that has several messages. An outbox that had room may get so many
 /// more than it is to hold.
 const RUN_BYTES_MAX: usize = 16 * 1024;
-
-/// What is published at once: a run of messages that came one behind the other and have all but
-/// their payloads in common. Most runs have one message.
-pub(super) struct Publication<'a> {
-    pub(super) topic: &'a [u8],
-    /// The property section to forward.
-    pub(super) properties: &'a [u8],
-    pub(super) payloads: Payloads<'a>,
-    pub(super) qos: QoS,
-    pub(super) retain: bool,
-    pub(super) expires: Option<Instant>,
-    /// Who publishes, for No Local.
-    pub(super) publisher: Option<SessionId>,
-    /// The first message to keep, made when the first receiver needs it.
-    kept: Option<Arc<Message>>,
-    /// The others, likewise, once one is needed.
-    kept_others: Vec<Option<Arc<Message>>>,
-}
-
-/// The payloads of a run.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Payloads<'a> {
-    One(&'a [u8]),
-    Of(&'a [Publish<&'a [u8]>]),
-}
 
 /// What became of a run.
 #[derive(Debug, Default)]
@@ -66,63 +43,7 @@ impl Outcome {
     }
 }
 
-impl<'a> Payloads<'a> {
-    pub(super) const fn len(self) -> usize {
-        match self {
-            Self::One(_) => 1,
-            Self::Of(publishes) => publishes.len(),
-        }
-    }
-
-    pub(super) fn get(self, index: usize) -> &'a [u8] {
-        match self {
-            Self::One(payload) => payload,
-            Self::Of(publishes) => publishes.get(index).map_or(&[], |publish| publish.payload),
-        }
-    }
-}
-
-impl<'a> Publication<'a> {
-    /// A message that was kept.
-    pub(super) fn kept(message: &'a Arc<Message>) -> Self {
-        Self {
-            topic: message.topic_bytes(),
-            properties: message.properties_bytes(),
-            payloads: Payloads::One(message.payload()),
-            qos: message.qos,
-            retain: message.retain,
-            expires: message.expires,
-            publisher: None,
-            kept: Some(message.clone()),
-            kept_others: Vec::new(),
-        }
-    }
-
-    /// The message to keep; the same one for all who keep it.
-    pub(super) fn message(&mut self, index: usize) -> Arc<Message> {
-        let payload = self.payloads.get(index);
-        let (topic, properties) = (self.topic, self.properties);
-        let (qos, retain, expires) = (self.qos, self.retain, self.expires);
-        let kept = match index.checked_sub(1) {
-            None => &mut self.kept,
-            Some(other) => {
-                if self.kept_others.len() <= other {
-                    self.kept_others.resize(self.payloads.len() - 1, None);
-                }
-                match self.kept_others.get_mut(other) {
-                    Some(kept) => kept,
-                    None => &mut self.kept,
-                }
-            }
-        };
-        let made = kept.get_or_insert_with(|| {
-            let mut message = Message::of_parts(topic, properties, payload);
-            (message.qos, message.retain, message.expires) = (qos, retain, expires);
-            Arc::new(message)
-        });
-        made.clone()
-    }
-
+impl Publication<'_> {
     /// What is left of its lifetime, in seconds. `[MQTT-3.3.2-6]`
     pub(super) fn expiry_left(&self, now: Instant) -> Option<u32> {
         self.expires.map(|expires| seconds_left(expires, now))
@@ -269,8 +190,7 @@ impl Engine {
             retain: first.retain,
             expires,
             publisher: Some(session),
-            kept: None,
-            kept_others: Vec::new(),
+            kept: Vec::new(),
         };
         let outcome = self.publish(now, &mut publication, out);
         self.acknowledge_published(id, session, run, &outcome, out);
@@ -364,12 +284,12 @@ impl Engine {
         out: &mut Output,
     ) {
         // It keeps its retain flag. [MQTT-3.1.2-14] [MQTT-3.1.2-15]
-        let mut publication = Publication::kept(&will.message);
+        let mut publication = Publication::of_kept(&will.message);
         publication.publisher = Some(publisher);
         if let Some(seconds) = will.message_expiry_interval {
-            publication.expires = Some(now.after_secs(seconds));
             // The message to keep is another one: its lifetime begins now.
-            publication.kept = None;
+            publication.expires = Some(now.after_secs(seconds));
+            publication.payloads = Payloads::One(will.message.payload());
         }
         self.publish(now, &mut publication, out);
     }
@@ -388,89 +308,134 @@ impl Engine {
     ) -> Outcome {
         let mut outcome = Outcome::default();
         if publication.retain {
-            self.retain(publication, &mut outcome, out);
+            self.retain_and_publish(now, publication, &mut outcome, out);
+            return outcome;
         }
-        let route = self.routes.route(publication.topic);
-        self.variants.clear();
-        let all = 0..publication.payloads.len();
-        for receiver in &route.receivers {
-            self.deliver(now, publication, all.clone(), receiver, &mut outcome, out);
+        let route = self.routes.route(&self.seat.exchange, publication.topic);
+        if route.is_within(self.seat.shard) {
+            self.deliver_run(now, &route, publication, &mut outcome, out);
+            return outcome;
         }
-        for filter in &route.shared {
-            self.share(now, *filter, publication, &mut outcome, out);
-        }
+        // Held until each shard has the run in its inbox, and this one has delivered it: so all shards
+        // see one order.
+        let seat = self.seat.clone();
+        let _order = seat.exchange.order(publication.topic);
+        // What has its place before this.
+        self.receive(now, out);
+        self.post(&route, publication, &mut outcome, out);
+        self.deliver_run(now, &route, publication, &mut outcome, out);
         outcome
     }
 
-    /// Gives each message of a run to the member of a shared subscription whose turn it is.
-    fn share(
+    /// Retains the message, and delivers it.
+    ///
+    /// Whoever looks at the retained messages meanwhile finds that it is retained and on its way, or
+    /// neither.
+    fn retain_and_publish(
         &mut self,
         now: Instant,
-        filter: FilterId,
         publication: &mut Publication<'_>,
         outcome: &mut Outcome,
         out: &mut Output,
     ) {
-        for index in 0..publication.payloads.len() {
-            if let Some(receiver) = self.choose_member(filter, publication.qos) {
-                self.deliver(now, publication, index..index + 1, &receiver, outcome, out);
+        let seat = self.seat.clone();
+        let _order = seat.exchange.order(publication.topic);
+        self.receive(now, out);
+        let mut retained = seat.exchange.retained_mut();
+        self.retain(&mut retained, publication, outcome, out);
+        seat.exchange.count_retained(&retained);
+        // Not before: a subscription made since must not miss the message.
+        let route = self.routes.route(&seat.exchange, publication.topic);
+        self.post(&route, publication, outcome, out);
+        drop(retained);
+        self.deliver_run(now, &route, publication, outcome, out);
+    }
+
+    /// Puts a run into the inboxes of the other shards that have receivers.
+    fn post(
+        &self,
+        route: &Arc<Route>,
+        publication: &mut Publication<'_>,
+        outcome: &mut Outcome,
+        out: &mut Output,
+    ) {
+        let exchange = &self.seat.exchange;
+        let others = route.shards().without(ShardSet::of(self.seat.shard));
+        outcome.matched |= !others.is_empty();
+        let stored = publication.qos > QoS::AtMostOnce
+            && !route
+                .storing()
+                .without(ShardSet::of(self.seat.shard))
+                .is_empty();
+        if stored {
+            out.await_others();
+            outcome.stored = true;
+        }
+        for shard in others {
+            if let Some(inbox) = exchange.inbox(shard) {
+                let all = 0..publication.len();
+                inbox.post(route, Target::Receivers, publication, all, stored);
+                out.reach(shard);
             }
         }
     }
 
-    /// The member of a shared subscription that gets a message: one that can take it now, else one
-    /// that is connected, else one that comes back.
-    ///
-    /// `[MQTT-4.8.2-5]`
-    fn choose_member(&mut self, filter: FilterId, qos: QoS) -> Option<Receiver> {
-        let (sessions, connections) = (&self.sessions, &self.connections);
-        self.routes.choose(filter, |id, granted| {
-            let session = sessions.get(id)?;
-            match session
-                .connection
-                .and_then(|connection| connections.get(connection.index as usize))
-            {
-                Some(connection)
-                    if session.outbound.is_clear()
-                        && session.outbound.may_send(connection.receive_maximum) =>
-                {
-                    Some(0)
-                }
-                Some(_) => Some(1),
-                // QoS 0 does not wait.
-                None => (qos.min(granted.qos) > QoS::AtMostOnce).then_some(2),
-            }
-        })
+    /// Delivers a run to the receivers of this shard, and to one member of each shared subscription.
+    fn deliver_run(
+        &mut self,
+        now: Instant,
+        route: &Arc<Route>,
+        publication: &mut Publication<'_>,
+        outcome: &mut Outcome,
+        out: &mut Output,
+    ) {
+        self.variants.clear();
+        let all = 0..publication.len();
+        for receiver in route.receivers(self.seat.shard) {
+            self.deliver(now, publication, all.clone(), receiver, outcome, out);
+        }
+        for group in 0..route.groups.len() {
+            self.share(now, route, group, publication, outcome, out);
+        }
     }
 
     // [MQTT-3.3.1-8]
     fn retain(
-        &mut self,
+        &self,
+        retained: &mut Retained,
         publication: &mut Publication<'_>,
         outcome: &mut Outcome,
         out: &mut Output,
     ) {
-        let topic = publication.topic;
-        if publication.payloads.get(0).is_empty() {
+        let (exchange, topic) = (&self.seat.exchange, publication.topic);
+        let change = if publication.payloads.get(0).is_empty() {
             // [MQTT-3.3.1-6] [MQTT-3.3.1-7]
-            if self.retained.remove(topic) {
-                out.change(Change::DeleteRetained {
-                    topic: publication.message(0).topic(),
-                });
-                outcome.stored = true;
+            if !retained.remove(topic) {
+                return;
             }
-            return;
-        }
-        let full = self.retained.len() >= self.limits().retained_max;
-        if full && self.retained.get(topic).is_none() {
-            out.counters.not_retained += 1;
-            outcome.overflow(0);
-            return;
-        }
-        let message = publication.message(0);
-        self.retained.put(message.clone());
-        out.change(Change::PutRetained { message });
+            Change::DeleteRetained {
+                topic: publication.message(0).topic(),
+            }
+        } else {
+            let full = exchange.retained_len() >= self.settings.limits.retained_max;
+            if full && retained.get(topic).is_none() {
+                out.counters.not_retained += 1;
+                outcome.overflow(0);
+                return;
+            }
+            let message = publication.message(0);
+            retained.put(message.clone());
+            Change::PutRetained { message }
+        };
         outcome.stored = true;
+        match exchange.inbox(KEEPER) {
+            Some(inbox) if self.seat.shard != KEEPER => {
+                inbox.post_change(change);
+                out.await_others();
+                out.reach(KEEPER);
+            }
+            _ => out.change(change),
+        }
     }
 }
 

@@ -7,10 +7,11 @@ use mqtt_codec::{Ack, Forward, Packet, PublishQoS, QoS, ReasonCode, Version};
 
 use super::deliver::{fits, send_publish};
 use super::output::{Load, Output, Read, Release};
-use super::publish::{Outcome, Publication, seconds_left};
+use super::publish::{Outcome, seconds_left};
 use super::{Engine, send};
 use crate::state::{
-    Connection, ConnectionId, Granted, Receiver, Session, SessionId, Stage, Trailing, packet_id,
+    Connection, ConnectionId, Granted, Publication, Receiver, Session, SessionId, Stage, Trailing,
+    packet_id,
 };
 use crate::store::{Change, Delivery};
 use crate::{Instant, Message};
@@ -41,6 +42,7 @@ impl Engine {
         }
         self.load_more(id, out);
         self.replay(now, id, out);
+        self.show_readiness(id);
     }
 
     /// Asks the store for more, if it has more and memory has run low.
@@ -96,7 +98,6 @@ impl Engine {
     /// Sends retained messages for new subscriptions, as fast as the client takes them.
     pub(super) fn replay(&mut self, now: Instant, id: SessionId, out: &mut Output) {
         let mut budget = REPLAY_BUDGET;
-        let mut outcome = Outcome::default();
         while budget > 0 {
             let limits = &self.settings.limits;
             let Some(session) = self.sessions.get_mut(id) else {
@@ -117,33 +118,44 @@ impl Engine {
             if !free || !connection.outbox.has_room(limits.outbox_bytes_max) {
                 return;
             }
-            let Some(replay) = session.replays().front_mut() else {
-                return;
-            };
-            let Some(message) = self
-                .retained
-                .next(&replay.filter, &mut replay.cursor, &mut budget)
-            else {
-                if budget > 0 {
-                    session.replays().pop_front();
-                }
-                continue;
-            };
-            if message.is_expired(now) {
-                continue;
-            }
-            let receiver = Receiver {
-                session: id,
-                first: replay.granted,
-                others: Vec::new(),
-            };
-            self.deliver_retained(now, &message, &receiver, &mut outcome, out);
+            self.replay_next(now, id, &mut budget, out);
         }
         // There is more to look at: go on when what was sent has been written, and others have had
         // their turn.
         let connection = self.sessions.get(id).and_then(|session| session.connection);
         if let Some(connection) = connection.and_then(|id| self.connection_mut(id)) {
             out.ask_written(connection);
+        }
+    }
+
+    /// Sends the next retained message for the oldest of the new subscriptions, if there is one.
+    fn replay_next(&mut self, now: Instant, id: SessionId, budget: &mut usize, out: &mut Output) {
+        let seat = self.seat.clone();
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        let Some(replay) = session.replays().front_mut() else {
+            return;
+        };
+        let retained = seat.exchange.retained();
+        let found = retained.next(&replay.filter, &mut replay.cursor, budget);
+        let first = replay.granted;
+        if found.is_none() && *budget > 0 {
+            session.replays().pop_front();
+        }
+        if seat.exchange.shards() > 1 {
+            // What was published before the message that was found is not to come behind it.
+            self.receive(now, out);
+        }
+        drop(retained);
+        if let Some(message) = found.filter(|message| !message.is_expired(now)) {
+            let receiver = Receiver {
+                session: id,
+                first,
+                others: Vec::new(),
+            };
+            let mut outcome = Outcome::default();
+            self.deliver_retained(now, &message, &receiver, &mut outcome, out);
         }
     }
 
@@ -156,7 +168,7 @@ impl Engine {
         outcome: &mut Outcome,
         out: &mut Output,
     ) {
-        let mut publication = Publication::kept(message);
+        let mut publication = Publication::of_kept(message);
         // A retained message says that it is one, whatever the subscription's Retain As Published.
         let receiver = Receiver {
             first: Granted {

@@ -12,7 +12,7 @@ use crate::{ClientId, Instant, Message};
 const UNRECORDED_PAGE: usize = 1000;
 
 impl Engine {
-    /// Takes over a session from the store. Called before the first connection is opened, so that
+    /// Takes over a session from the store, which is to be one of this [shard](Engine::shard_of). Called before the first connection is opened, so that
     /// no message misses it.
     ///
     /// A session that was connected when the broker ended counts as disconnected from now on.
@@ -33,18 +33,22 @@ impl Engine {
         };
         let outbound = Outbound::resumed(base, next_seq, sent_before);
         let id = self.sessions.insert(client, outbound);
+        let mut filters = stored.subscriptions.iter().map(|(filter, _)| filter);
+        let shares = filters.any(|filter| filter.share_name().is_some());
+        let readiness = shares.then(|| self.seat.exchange.readiness(id)).flatten();
         let subscriptions = stored
             .subscriptions
             .iter()
             .map(|(filter, subscription)| {
-                self.routes
-                    .subscribe(id, filter.as_view(), Granted::from(*subscription))
+                let granted = Granted::new(*subscription, true);
+                self.seat.exchange.subscribe(id, filter.as_view(), granted)
             })
             .collect();
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
         session.subscriptions = subscriptions;
+        session.readiness = readiness;
         session.stored = true;
         session.expiry_interval = record.expiry_interval;
         session.disconnected = Some(record.disconnected.unwrap_or(now));
@@ -80,8 +84,11 @@ impl Engine {
         }
     }
 
-    /// Takes over a retained message from the store.
+    /// Takes over a retained message from the store, for all shards.
     pub fn restore_retained(&mut self, message: Arc<Message>) {
-        self.retained.put(message);
+        let exchange = &self.seat.exchange;
+        let mut retained = exchange.retained_mut();
+        retained.put(message);
+        exchange.count_retained(&retained);
     }
 }

@@ -44,6 +44,7 @@ impl Engine {
         if let Some(session) = self.sessions.get_mut(session) {
             session.put_replays_first(earlier);
         }
+        self.show_readiness(session);
         let packet = SubAck {
             packet_id: subscribe.packet_id,
             properties: Properties::default(),
@@ -86,7 +87,7 @@ impl Engine {
             return ReasonCode::UnspecifiedError;
         };
         let replaces = || {
-            let there = self.routes.find(filter);
+            let there = self.seat.exchange.find(filter);
             there.is_some_and(|there| session.subscriptions.contains(there))
         };
         if session.subscriptions.len() >= subscriptions_max && !replaces() {
@@ -96,8 +97,11 @@ impl Engine {
             options,
             identifier,
         };
-        let granted = Granted::from(record);
-        let filter_id = self.routes.subscribe(session_id, filter, granted);
+        if filter.share_name().is_some() && session.readiness.is_none() {
+            session.readiness = self.seat.exchange.readiness(session_id);
+        }
+        let granted = Granted::new(record, session.stored);
+        let filter_id = self.seat.exchange.subscribe(session_id, filter, granted);
         let new = session.subscriptions.insert(filter_id);
         if session.stored {
             let (client, filter) = (session.client.clone(), filter.to_bytes());
@@ -113,7 +117,7 @@ impl Engine {
             RetainHandling::DoNotSend => false,
         };
         // Shared subscriptions get no retained messages.
-        if wanted && filter.share_name().is_none() && self.retained.len() > 0 {
+        if wanted && filter.share_name().is_none() && self.seat.exchange.retained_len() > 0 {
             // One that is under way for the same filter begins anew. In one packet, each of the same
             // filter brings its own, as long as there are not too many.
             earlier.retain(|replay| replay.filter.as_bytes() != filter.as_bytes());
@@ -149,10 +153,7 @@ impl Engine {
                 return Ok(());
             };
             // [MQTT-3.10.4-1]
-            let ended = self
-                .routes
-                .find(filter)
-                .filter(|filter| self.routes.unsubscribe(session_id, *filter));
+            let ended = self.seat.exchange.unsubscribe(session_id, filter);
             if let Some(filter_id) = ended {
                 session.subscriptions.remove(filter_id);
                 session.forget_replay(filter);

@@ -1,20 +1,20 @@
-//! Who gets what is published to a topic: all subscriptions, and the routes made from them.
+//! All subscriptions of a broker, and the routes made from them: who gets what is published to a topic.
 //!
-//! Filters without wildcards are found by one hash look-up, those with wildcards in a trie. What
-//! was found for a topic is remembered until any subscription changes.
+//! Filters without wildcards are found by one hash look-up, those with wildcards in a trie.
 
 use std::hash::BuildHasher;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
-use hashbrown::HashTable;
-use mqtt_codec::{QoS, TopicFilter};
+use hashbrown::{HashMap, HashTable};
+use mqtt_codec::TopicFilter;
 use slab::Slab;
 
 use super::SessionId;
+use super::route::{Granted, Group, Member, ReadinessCell, Route};
 use super::subscribers::{Subscriber, Subscribers};
 use super::trie::Trie;
-use crate::store::SubscriptionRecord;
 
 /// Names a filter that somebody has subscribed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,52 +29,7 @@ struct Filter {
     /// The next filter in the same place: with another share name, or none.
     next: Option<FilterId>,
     /// Of a shared subscription: whose turn it is.
-    turn: u32,
-}
-
-/// How messages are sent for one subscription.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Granted {
-    pub(crate) qos: QoS,
-    pub(crate) no_local: bool,
-    pub(crate) retain_as_published: bool,
-    pub(crate) identifier: Option<NonZeroU32>,
-}
-
-impl From<SubscriptionRecord> for Granted {
-    fn from(record: SubscriptionRecord) -> Self {
-        Self {
-            qos: record.options.qos,
-            no_local: record.options.no_local,
-            retain_as_published: record.options.retain_as_published,
-            identifier: record.identifier,
-        }
-    }
-}
-
-/// A session that gets a message, once, whichever of its subscriptions match. `[MQTT-3.3.4-2]`
-#[derive(Clone, Debug)]
-pub(crate) struct Receiver {
-    pub(crate) session: SessionId,
-    /// The first of its subscriptions that match.
-    pub(crate) first: Granted,
-    /// The others; nearly always none.
-    pub(crate) others: Vec<Granted>,
-}
-
-/// Who gets what is published to one topic.
-#[derive(Debug, Default)]
-pub(crate) struct Route {
-    pub(crate) receivers: Vec<Receiver>,
-    /// Shared subscriptions: one member of each gets the message.
-    pub(crate) shared: Vec<FilterId>,
-}
-
-#[derive(Debug)]
-struct Cached {
-    topic: Box<[u8]>,
-    route: Arc<Route>,
-    generation: u64,
+    turn: Option<Arc<AtomicU32>>,
 }
 
 /// All subscriptions.
@@ -83,21 +38,12 @@ pub(crate) struct Routes {
     filters: Slab<Filter>,
     exact: HashTable<FilterId>,
     trie: Trie,
-    cache: HashTable<Cached>,
-    cache_max: usize,
-    /// Counts the changes of subscriptions.
-    generation: u64,
+    /// How ready those are who are in shared subscriptions, where there are several shards.
+    readiness: HashMap<SessionId, Arc<ReadinessCell>, foldhash::fast::RandomState>,
     hasher: foldhash::fast::RandomState,
 }
 
 impl Routes {
-    pub(crate) fn new(cache_max: usize) -> Self {
-        Self {
-            cache_max,
-            ..Self::default()
-        }
-    }
-
     /// Subscribes a session, or replaces its subscription of the same filter `[MQTT-3.8.4-3]`.
     /// Returns the filter.
     pub(crate) fn subscribe(
@@ -106,7 +52,6 @@ impl Routes {
         text: TopicFilter<&[u8]>,
         granted: Granted,
     ) -> FilterId {
-        self.generation += 1;
         let id = self.find(text).unwrap_or_else(|| self.add(text));
         if let Some(filter) = self.filters.get_mut(id.index()) {
             filter.subscribers.put(Subscriber { session, granted });
@@ -122,7 +67,6 @@ impl Routes {
         if !filter.subscribers.remove(session) {
             return false;
         }
-        self.generation += 1;
         if filter.subscribers.as_slice().is_empty() {
             self.remove(id);
         }
@@ -153,47 +97,21 @@ impl Routes {
         self.filters.get(id.index()).map(|filter| &filter.text)
     }
 
-    /// Who gets what is published to a topic.
-    pub(crate) fn route(&mut self, topic: &[u8]) -> Arc<Route> {
-        let hash = self.hasher.hash_one(topic);
-        if let Some(cached) = self.cache.find(hash, |cached| *cached.topic == *topic)
-            && cached.generation == self.generation
-        {
-            return cached.route.clone();
-        }
-        let route = Arc::new(self.build(topic));
-        self.remember(hash, topic, route.clone());
-        route
-    }
-
-    fn remember(&mut self, hash: u64, topic: &[u8], route: Arc<Route>) {
-        if let Some(cached) = self.cache.find_mut(hash, |cached| *cached.topic == *topic) {
-            (cached.route, cached.generation) = (route, self.generation);
-            return;
-        }
-        if self.cache.len() >= self.cache_max {
-            self.cache.clear();
-        }
-        let cached = Cached {
-            topic: topic.into(),
-            route,
-            generation: self.generation,
-        };
-        self.cache
-            .insert_unique(hash, cached, |cached| self.hasher.hash_one(&*cached.topic));
-    }
-
-    fn build(&self, topic: &[u8]) -> Route {
+    /// Who gets what is published to a topic. Costs a look-up for each level and matching prefix, and a
+    /// copy of all subscribers.
+    pub(crate) fn route(&self, topic: &[u8]) -> Route {
         let mut matched: Vec<Subscriber> = Vec::new();
-        let mut shared = Vec::new();
+        let mut groups = Vec::new();
         let mut take = |first: FilterId| {
             let mut chain = Some(first);
             while let Some(id) = chain {
                 let Some(filter) = self.filters.get(id.index()) else {
                     break;
                 };
-                if filter.text.share_name().is_some() {
-                    shared.push(id);
+                if let Some(turn) = &filter.turn {
+                    let members = filter.subscribers.as_slice().iter();
+                    let members = members.map(|member| self.member(member)).collect();
+                    groups.push(Group::new(members, turn.clone()));
                 } else {
                     matched.extend(filter.subscribers.as_slice());
                 }
@@ -202,54 +120,25 @@ impl Routes {
         };
         self.find_exact(topic).into_iter().for_each(&mut take);
         self.trie.matches(topic, take);
-        matched.sort_by_key(|subscriber| subscriber.session);
-        let mut receivers: Vec<Receiver> = Vec::with_capacity(matched.len());
-        for Subscriber { session, granted } in matched {
-            match receivers.last_mut() {
-                Some(last) if last.session == session => last.others.push(granted),
-                _ => receivers.push(Receiver {
-                    session,
-                    first: granted,
-                    others: Vec::new(),
-                }),
-            }
-        }
-        Route { receivers, shared }
+        Route::new(matched, groups)
     }
 
-    /// The member of a shared subscription that gets the next message: the first in turn for whom
-    /// `rank` is lowest; `None` ranks do not count.
-    pub(crate) fn choose(
-        &mut self,
-        id: FilterId,
-        mut rank: impl FnMut(SessionId, &Granted) -> Option<u8>,
-    ) -> Option<Receiver> {
-        let filter = self.filters.get_mut(id.index())?;
-        let subscribers = filter.subscribers.as_slice();
-        let count = subscribers.len();
-        let mut best: Option<(u8, usize)> = None;
-        for step in 0..count {
-            let at = (filter.turn as usize + step) % count;
-            let rank = subscribers
-                .get(at)
-                .and_then(|subscriber| rank(subscriber.session, &subscriber.granted));
-            if let Some(rank) = rank
-                && best.is_none_or(|(lowest, _)| rank < lowest)
-            {
-                best = Some((rank, at));
-                if rank == 0 {
-                    break;
-                }
-            }
+    fn member(&self, subscriber: &Subscriber) -> Member {
+        Member {
+            session: subscriber.session,
+            granted: subscriber.granted,
+            readiness: self.readiness.get(&subscriber.session).cloned(),
         }
-        let (_, at) = best?;
-        let Subscriber { session, granted } = subscribers.get(at)?;
-        filter.turn = (at + 1) as u32;
-        Some(Receiver {
-            session: *session,
-            first: *granted,
-            others: Vec::new(),
-        })
+    }
+
+    /// How ready a session is.
+    pub(crate) fn readiness(&mut self, session: SessionId) -> Arc<ReadinessCell> {
+        self.readiness.entry(session).or_default().clone()
+    }
+
+    /// The session has ended.
+    pub(crate) fn forget_readiness(&mut self, session: SessionId) {
+        self.readiness.remove(&session);
     }
 
     fn find_exact(&self, filter: &[u8]) -> Option<FilterId> {
@@ -268,7 +157,7 @@ impl Routes {
             text: text.to_bytes(),
             subscribers: Subscribers::default(),
             next: None,
-            turn: 0,
+            turn: text.share_name().map(|_| Arc::default()),
         });
         let id = FilterId::of(index);
         let before = self.first(text);
@@ -357,11 +246,13 @@ impl FilterId {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
+    use mqtt_codec::QoS;
     use proptest::collection::vec;
     use proptest::prelude::*;
     use proptest::sample::select;
 
     use super::super::naive::{matches, without_share};
+    use super::super::route::Readiness;
     use super::*;
 
     #[derive(Clone, Debug)]
@@ -382,7 +273,7 @@ mod tests {
     const FLEET: std::ops::Range<u32> = SESSIONS..SESSIONS + 40;
 
     fn session(index: u32) -> SessionId {
-        SessionId { index, epoch: 1 }
+        SessionId::new(index as usize % 3, index as usize, 1)
     }
 
     /// Few levels, so that filters and topics often meet; some are prefixes of others.
@@ -431,6 +322,7 @@ mod tests {
                     qos,
                     no_local: false,
                     retain_as_published: false,
+                    stored: false,
                     identifier: NonZeroU32::new(naive.len() as u32 + 1),
                 };
                 let text = TopicFilter::from_text(&filter).unwrap();
@@ -471,38 +363,39 @@ mod tests {
         sessions
     }
 
-    fn check(routes: &mut Routes, naive: &Naive, topic: &str) {
+    fn check(routes: &Routes, naive: &Naive, topic: &str) {
         let route = routes.route(topic.as_bytes());
         let mut found: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
-        for receiver in &route.receivers {
+        for receiver in (0..3).flat_map(|shard| route.receivers(shard)) {
+            assert!(
+                route
+                    .shards()
+                    .any(|shard| shard == receiver.session.shard())
+            );
             let all = std::iter::once(&receiver.first).chain(&receiver.others);
             let identifiers = all.map(|granted| granted.identifier.unwrap().get());
-            let earlier = found.insert(receiver.session.index, identifiers.collect());
+            let earlier = found.insert(receiver.session.index() as u32, identifiers.collect());
             assert_eq!(earlier, None, "a session has two entries");
         }
         assert_eq!(found, expected(naive, topic), "{topic}");
-        let groups: BTreeSet<_> = naive
-            .keys()
-            .filter(|(_, filter)| {
-                filter.starts_with("$share/") && matches(without_share(filter), topic)
-            })
-            .map(|(_, filter)| filter.clone())
-            .collect();
-        let shared = route.shared.iter().map(|id| routes.text(*id).unwrap());
-        assert_eq!(
-            shared.map(|text| text.to_string()).collect::<BTreeSet<_>>(),
-            groups
-        );
-        for id in &route.shared {
-            let filter = routes.text(*id).unwrap().to_string();
-            let members = naive.keys().filter(|(_, other)| *other == filter);
-            // Each has its turn.
-            let chosen = members
-                .clone()
-                .map(|_| routes.choose(*id, |_, _| Some(0)).unwrap().session.index);
-            let chosen: BTreeSet<_> = chosen.collect();
-            assert_eq!(chosen, members.map(|(index, _)| *index).collect());
+        let mut groups: BTreeMap<&str, BTreeSet<u32>> = BTreeMap::new();
+        for (index, filter) in naive.keys() {
+            if filter.starts_with("$share/") && matches(without_share(filter), topic) {
+                groups.entry(filter).or_default().insert(*index);
+            }
         }
+        let mut expected: Vec<_> = groups.into_values().collect();
+        let chosen = route.groups.iter().map(|group| {
+            // Each has its turn.
+            let turns = group.members().iter();
+            let turns = turns.map(|_| group.choose(|_| Some(Readiness::Ready)).unwrap());
+            let receivers = turns.map(|at| group.receiver(at).unwrap());
+            receivers.map(|one| one.session.index() as u32).collect()
+        });
+        let mut chosen: Vec<BTreeSet<u32>> = chosen.collect();
+        expected.sort();
+        chosen.sort();
+        assert_eq!(chosen, expected, "{topic}");
     }
 
     proptest! {
@@ -511,13 +404,12 @@ mod tests {
         fn routes_are_what_each_subscription_says(
             steps in vec(step(), 0..40),
             topics in vec(topic(), 1..6),
-            cache_max in 0..4_usize,
         ) {
-            let (mut routes, mut naive) = (Routes::new(cache_max), Naive::new());
+            let (mut routes, mut naive) = (Routes::default(), Naive::new());
             for step in steps {
                 apply(&mut routes, &mut naive, step);
                 for topic in &topics {
-                    check(&mut routes, &naive, topic);
+                    check(&routes, &naive, topic);
                 }
             }
             for (index, filter) in naive.clone().into_keys() {

@@ -8,15 +8,38 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use super::deadlines::Second;
-use super::{ConnectionId, Cursor, FilterSet, Granted, Outbound};
+use super::route::{Readiness, ReadinessCell};
+use super::{Connection, ConnectionId, Cursor, FilterSet, Granted, Outbound};
 use crate::store::{SessionRecord, WillRecord};
 use crate::{ClientId, Instant};
 
-/// Names a session of an engine; never used again for another one.
+/// Names a session of a broker; never used again for another one. The order is by shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId {
-    pub(crate) index: u32,
+    /// The shard in the highest bits, and the place there.
+    number: u32,
     pub(crate) epoch: u32,
+}
+
+/// Bits of a session's number that say where it is in its shard: 67 million have room there.
+const INDEX_BITS: u32 = 26;
+
+impl SessionId {
+    pub(crate) const fn new(shard: usize, index: usize, epoch: u32) -> Self {
+        let number = (shard as u32) << INDEX_BITS | index as u32;
+        Self { number, epoch }
+    }
+
+    /// The shard that the session is in, counted from 0.
+    #[must_use]
+    pub const fn shard(self) -> usize {
+        (self.number >> INDEX_BITS) as usize
+    }
+
+    /// Its place there.
+    pub(crate) const fn index(self) -> usize {
+        (self.number & ((1 << INDEX_BITS) - 1)) as usize
+    }
 }
 
 /// A session.
@@ -46,6 +69,8 @@ pub(crate) struct Session {
     )]
     replays: Option<Box<VecDeque<Replay>>>,
     pub(crate) identity: Option<Arc<str>>,
+    /// How ready it is to get messages of shared subscriptions, if other shards are to know.
+    pub(crate) readiness: Option<Arc<ReadinessCell>>,
 }
 
 type Received = HashSet<PacketId, foldhash::fast::RandomState>;
@@ -59,6 +84,27 @@ pub(crate) struct Replay {
 }
 
 impl Session {
+    /// How ready it is to get a message of a shared subscription.
+    pub(crate) fn how_ready(&self, connection: Option<&Connection>) -> Readiness {
+        match connection {
+            Some(connection)
+                if self.outbound.is_clear()
+                    && self.outbound.may_send(connection.receive_maximum) =>
+            {
+                Readiness::Ready
+            }
+            Some(_) => Readiness::Connected,
+            None => Readiness::Away,
+        }
+    }
+
+    /// Lets other shards know how ready it is, if they want to.
+    pub(crate) fn show_readiness(&self, connection: Option<&Connection>) {
+        if let Some(cell) = &self.readiness {
+            cell.set(Some(self.how_ready(connection)));
+        }
+    }
+
     /// True if a QoS 2 message with this packet identifier was taken and is not yet released.
     pub(crate) fn is_received(&self, id: PacketId) -> bool {
         self.received.as_ref().is_some_and(|ids| ids.contains(&id))
@@ -134,9 +180,9 @@ impl Session {
     }
 }
 
-/// All sessions, by number and by client identifier.
-#[derive(Default)]
+/// All sessions of a shard, by number and by client identifier.
 pub(crate) struct Sessions {
+    shard: usize,
     slab: Slab<Session>,
     by_client: HashTable<u32>,
     hasher: foldhash::fast::RandomState,
@@ -144,6 +190,21 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
+    pub(crate) fn new(shard: usize) -> Self {
+        Self {
+            shard,
+            slab: Slab::new(),
+            by_client: HashTable::new(),
+            hasher: foldhash::fast::RandomState::default(),
+            next_epoch: 0,
+        }
+    }
+
+    /// True if there is no number left for a further session.
+    pub(crate) fn is_full(&self) -> bool {
+        self.slab.len() >= 1 << INDEX_BITS
+    }
+
     pub(crate) fn find(&self, client: &str) -> Option<SessionId> {
         let hash = self.hasher.hash_one(client);
         let index = *self.by_client.find(hash, |index| {
@@ -152,18 +213,18 @@ impl Sessions {
                 .is_some_and(|session| session.client.as_str() == client)
         })?;
         let epoch = self.slab.get(index as usize)?.epoch;
-        Some(SessionId { index, epoch })
+        Some(SessionId::new(self.shard, index as usize, epoch))
     }
 
     pub(crate) fn get(&self, id: SessionId) -> Option<&Session> {
         self.slab
-            .get(id.index as usize)
+            .get(id.index())
             .filter(|session| session.epoch == id.epoch)
     }
 
     pub(crate) fn get_mut(&mut self, id: SessionId) -> Option<&mut Session> {
         self.slab
-            .get_mut(id.index as usize)
+            .get_mut(id.index())
             .filter(|session| session.epoch == id.epoch)
     }
 
@@ -187,22 +248,25 @@ impl Sessions {
             will: None,
             replays: None,
             identity: None,
+            readiness: None,
         });
-        // More sessions than fit a u32 do not fit memory either.
-        let index = index as u32;
-        self.by_client.insert_unique(hash, index, |index| {
+        let id = SessionId::new(self.shard, index, epoch);
+        self.by_client.insert_unique(hash, index as u32, |index| {
             self.slab
                 .get(*index as usize)
                 .map_or(0, |session| self.hasher.hash_one(session.client.as_str()))
         });
-        SessionId { index, epoch }
+        id
     }
 
     pub(crate) fn remove(&mut self, id: SessionId) -> Option<Session> {
         self.get(id)?;
-        let session = self.slab.remove(id.index as usize);
+        let session = self.slab.remove(id.index());
         let hash = self.hasher.hash_one(session.client.as_str());
-        if let Ok(entry) = self.by_client.find_entry(hash, |index| *index == id.index) {
+        if let Ok(entry) = self
+            .by_client
+            .find_entry(hash, |index| *index as usize == id.index())
+        {
             entry.remove();
         }
         Some(session)
@@ -226,6 +290,6 @@ mod tests {
     #[test]
     fn a_session_is_small() {
         let bytes = size_of::<Session>();
-        assert!(bytes <= 168, "{bytes} bytes");
+        assert!(bytes <= 176, "{bytes} bytes");
     }
 }

@@ -2,7 +2,7 @@
 
 use hashbrown::HashMap;
 
-use super::routes::Granted;
+use super::route::Granted;
 use super::session::SessionId;
 
 /// A list up to this length is looked through: mostly there is one subscriber.
@@ -10,9 +10,9 @@ const SHORT: usize = 32;
 
 /// One subscriber of a filter.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Subscriber {
-    pub(super) session: SessionId,
-    pub(super) granted: Granted,
+pub(crate) struct Subscriber {
+    pub(crate) session: SessionId,
+    pub(crate) granted: Granted,
 }
 
 /// All subscribers of a filter, each session once. One alone, as most are, takes no more room than
@@ -143,11 +143,12 @@ mod tests {
 
     fn subscriber(index: u32, qos: QoS) -> Subscriber {
         Subscriber {
-            session: SessionId { index, epoch: 1 },
+            session: SessionId::new(0, index as usize, 1),
             granted: Granted {
                 qos,
                 no_local: false,
                 retain_as_published: false,
+                stored: false,
                 identifier: None,
             },
         }
@@ -172,7 +173,7 @@ mod tests {
                 }
                 let list = subscribers.as_slice().iter();
                 let found: BTreeMap<_, _> = list
-                    .map(|subscriber| (subscriber.session.index, subscriber.granted.qos))
+                    .map(|subscriber| (subscriber.session.index() as u32, subscriber.granted.qos))
                     .collect();
                 prop_assert_eq!(&found, &expected);
                 prop_assert_eq!(subscribers.as_slice().len(), expected.len());

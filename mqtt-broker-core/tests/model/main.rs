@@ -17,6 +17,9 @@ mod steps;
 #[path = "../world/mod.rs"]
 mod world;
 
+/// Shards of a broker, where a test says nothing else.
+const SHARDS: usize = 1;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use steps::{Step, run, steps};

@@ -141,7 +141,7 @@ struct Run {
 /// Runs a script, and compares what the clients get after each step.
 pub(crate) fn run(steps: &[Step]) {
     let mut run = Run {
-        world: World::new(),
+        world: World::spread(1 + steps.len() % 4),
         rules: Rules::default(),
         names: Default::default(),
         aliases: Default::default(),

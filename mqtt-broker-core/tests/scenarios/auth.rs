@@ -95,7 +95,7 @@ fn a_step_may_fail() {
     );
     world.connect("b", v5().method("COUNT", b"0"));
     assert_eq!(world.packets("b"), ["CONNACK NotAuthorized", "CLOSED"]);
-    assert_eq!(world.engine.sessions(), 0);
+    assert_eq!(world.engines.sessions(), 0);
 }
 
 // [MQTT-3.1.2-30] [MQTT-4.12.0-3] [MQTT-4.12.0-5] [MQTT-3.2.2-8]

@@ -75,7 +75,7 @@ fn a_clean_start_discards_the_session() {
         world.connect("a", hello(version).stays().clean());
         world.publish("b", post("t", "nobody's").qos(Q1));
         assert_eq!(world.packets("a"), ["CONNACK Success"]);
-        assert_eq!(world.engine.sessions(), 2);
+        assert_eq!(world.engines.sessions(), 2);
     }
 }
 
@@ -85,7 +85,7 @@ fn a_session_without_expiry_ends_with_its_connection() {
     for version in Version::ALL {
         let mut world = World::new();
         world.connect("a", hello(version)).subscribe("t", Q1).lose();
-        assert_eq!(world.engine.sessions(), 0);
+        assert_eq!(world.engines.sessions(), 0);
         world.packets("a");
         world.connect("a", hello(version).stays());
         assert_eq!(world.packets("a"), ["CONNACK Success"]);
@@ -114,7 +114,7 @@ fn a_connection_is_taken_over() {
         world.packets("a2"),
         ["CONNACK Success present", "PUBLISH t hi q1 id1"]
     );
-    assert_eq!(world.engine.sessions(), 2);
+    assert_eq!(world.engines.sessions(), 2);
 }
 
 // [MQTT-3.1.4-3]

@@ -82,7 +82,7 @@ fn the_retained_message_is_durable_before_it_is_acknowledged() {
     world.publish("b", post("u", "").qos(Q1).retain());
     assert_eq!(world.packets("b"), [""; 0]);
     world.crash(Crash::AfterCommit);
-    assert_eq!(world.engine.retained(), 0);
+    assert_eq!(world.engines.retained(), 0);
 }
 
 /// A QoS 2 message to nobody: its identifier is what has to be kept.
@@ -249,7 +249,7 @@ fn connack_of_a_short_session_waits_for_the_end_of_the_old_one() {
     world.release_commits();
     assert_eq!(world.packets("a"), ["CONNACK Success"]);
     world.crash_and_restart();
-    assert_eq!(world.engine.sessions(), 1);
+    assert_eq!(world.engines.sessions(), 1);
 }
 
 /// An acknowledgement of the subscriber is made durable whenever that is convenient.
@@ -371,7 +371,7 @@ fn the_time_of_a_session_counts_from_the_crash() {
     world.crash_and_restart();
     world.advance_secs(40);
     world.crash_and_restart();
-    assert_eq!(world.engine.sessions(), 2500);
+    assert_eq!(world.engines.sessions(), 2500);
     world.advance_secs(21);
-    assert_eq!(world.engine.sessions(), 0);
+    assert_eq!(world.engines.sessions(), 0);
 }

@@ -42,7 +42,7 @@ fn what_has_expired_leaves_the_store_while_its_session_is_away() {
     assert_eq!(stored(&world, "a"), 3);
     world.advance_secs(60);
     assert_eq!(stored(&world, "a"), 2);
-    assert_eq!(world.out.counters.dropped_expired, 2);
+    assert_eq!(world.engines.counters().dropped_expired, 2);
     world.connect("a", v5().stays());
     assert_eq!(
         world.received("a"),
@@ -84,7 +84,7 @@ fn what_has_expired_is_dropped_once() {
     world.publish("b", post("t", "3").qos(Q1).expiry(10));
     world.advance_secs(61);
     world.release_commits();
-    assert_eq!(world.out.counters.dropped_expired, 2);
+    assert_eq!(world.engines.counters().dropped_expired, 2);
     world.connect("a", v5().stays());
     assert_eq!(world.received("a"), ["PUBLISH t 1 q1 id1"]);
 }
@@ -105,7 +105,7 @@ fn what_has_expired_makes_room() {
         world.advance_secs(120);
         assert_eq!(stored(&world, "a"), 1);
     }
-    assert_eq!(world.out.counters.dropped_queue_full, 10);
+    assert_eq!(world.engines.counters().dropped_queue_full, 10);
     world.publish("b", post("t", "2").qos(Q1));
     world.connect("a", v5().stays());
     assert_eq!(

@@ -46,7 +46,7 @@ fn set_replace_clear() {
                 assert_eq!(world.received("a"), ["PUBLISH t (empty) q0"]);
             }
             assert_eq!(see(&mut world), [""; 0]);
-            assert_eq!(world.engine.retained(), 0);
+            assert_eq!(world.engines.retained(), 0);
         }
     }
 }
@@ -165,7 +165,7 @@ fn a_retained_message_expires() {
         if restart {
             world.restart();
         }
-        assert_eq!(world.engine.retained(), 2);
+        assert_eq!(world.engines.retained(), 2);
         world.connect("a", v5()).subscribe("#", Q0);
         assert_eq!(
             world.received("a"),
@@ -177,13 +177,13 @@ fn a_retained_message_expires() {
         world.connect("c", v311()).subscribe("t", Q0);
         assert_eq!(world.received("c"), ["PUBLISH t 1 q0 retain"]);
         world.advance_secs(41);
-        assert_eq!(world.engine.retained(), 1);
+        assert_eq!(world.engines.retained(), 1);
         world.connect("a", v5()).subscribe("#", Q0);
         assert_eq!(world.received("a"), ["PUBLISH u 3 q0 retain expiry=39"]);
         world.advance_secs(100);
-        assert_eq!(world.engine.retained(), 0);
+        assert_eq!(world.engines.retained(), 0);
         world.restart();
-        assert_eq!(world.engine.retained(), 0);
+        assert_eq!(world.engines.retained(), 0);
     }
 }
 
@@ -215,7 +215,7 @@ fn the_number_of_retained_messages_is_limited() {
         ]
     );
     assert_eq!(world.received("a").len(), 6);
-    assert_eq!(world.engine.retained(), 2);
+    assert_eq!(world.engines.retained(), 2);
 }
 
 /// Ten thousand topics to a client that reads slowly, and takes one message at a time.
@@ -234,7 +234,7 @@ fn a_replay_is_complete_however_slow_the_receiver() {
         world.clients[0].publish(post(&topic, number.to_string()).retain().qos(Q1));
     }
     world.run();
-    assert_eq!(world.engine.retained(), 10_000);
+    assert_eq!(world.engines.retained(), 10_000);
     for (name, hello, qos) in [
         ("0", v5(), Q0),
         ("1", v5().receive_maximum(1), Q1),

@@ -194,9 +194,9 @@ fn a_session_ends_when_its_time_is_over() {
     world.advance_secs(59);
     world.connect("a", v5().expires(60)).lose();
     world.advance_secs(59);
-    assert_eq!(world.engine.sessions(), 1);
+    assert_eq!(world.engines.sessions(), 1);
     world.advance_secs(2);
-    assert_eq!(world.engine.sessions(), 0);
+    assert_eq!(world.engines.sessions(), 0);
     world.packets("a");
     world.connect("a", v5().expires(60));
     assert_eq!(world.packets("a"), ["CONNACK Success"]);
@@ -228,14 +228,14 @@ fn a_session_s_time_goes_on_over_a_restart() {
     world.connect("b", v5().expires(60)).subscribe("t", Q1);
     world.advance_secs(40);
     world.restart();
-    assert_eq!(world.engine.sessions(), 2);
+    assert_eq!(world.engines.sessions(), 2);
     // The connection of `b` has lasted until the restart.
     world.advance_secs(30);
-    assert_eq!(world.engine.sessions(), 1);
+    assert_eq!(world.engines.sessions(), 1);
     world.advance_secs(30);
-    assert_eq!(world.engine.sessions(), 0);
+    assert_eq!(world.engines.sessions(), 0);
     world.restart();
-    assert_eq!(world.engine.sessions(), 0);
+    assert_eq!(world.engines.sessions(), 0);
 }
 
 #[test]
@@ -264,9 +264,9 @@ fn the_longest_time_of_a_session_is_limited() {
         .connect("c", v5().expires(10))
         .disconnect_with(ReasonCode::Success, Some(1000));
     world.advance_secs(99);
-    assert_eq!(world.engine.sessions(), 3);
+    assert_eq!(world.engines.sessions(), 3);
     world.advance_secs(2);
-    assert_eq!(world.engine.sessions(), 0);
+    assert_eq!(world.engines.sessions(), 0);
 }
 
 #[test]
@@ -279,19 +279,19 @@ fn disconnect_changes_the_time_of_a_session() {
         world.packets("a");
     };
     rest(&mut world, Some(0));
-    assert_eq!(world.engine.sessions(), 0);
+    assert_eq!(world.engines.sessions(), 0);
     rest(&mut world, Some(600));
     world.advance_secs(599);
-    assert_eq!(world.engine.sessions(), 1);
+    assert_eq!(world.engines.sessions(), 1);
     world.advance_secs(2);
-    assert_eq!(world.engine.sessions(), 0);
+    assert_eq!(world.engines.sessions(), 0);
     rest(&mut world, None);
     world.advance_secs(61);
-    assert_eq!(world.engine.sessions(), 0);
+    assert_eq!(world.engines.sessions(), 0);
     rest(&mut world, Some(600));
     world.restart();
     world.advance_secs(500);
-    assert_eq!(world.engine.sessions(), 1);
+    assert_eq!(world.engines.sessions(), 1);
 }
 
 #[test]
@@ -304,7 +304,7 @@ fn disconnect_does_not_make_a_session_stay() {
         world.packets("a"),
         ["CONNACK Success", "DISCONNECT ProtocolError", "CLOSED"]
     );
-    assert_eq!(world.engine.sessions(), 0);
+    assert_eq!(world.engines.sessions(), 0);
 }
 
 /// A session that was to stay is taken on by a CONNECT that lets it end.
@@ -322,9 +322,9 @@ fn a_session_may_be_resumed_for_the_last_time() {
     );
     world.client("b").lose();
     world.client("a").lose();
-    assert_eq!(world.engine.sessions(), 0);
+    assert_eq!(world.engines.sessions(), 0);
     world.restart();
-    assert_eq!(world.engine.sessions(), 0);
+    assert_eq!(world.engines.sessions(), 0);
 }
 
 #[test]
@@ -498,9 +498,9 @@ fn a_thousand_sessions_leave_nothing() {
     }
     world.advance_secs(60);
     assert_eq!(
-        (world.engine.sessions(), world.engine.connections()),
+        (world.engines.sessions(), world.engines.connections()),
         (0, 0)
     );
     world.restart();
-    assert_eq!(world.engine.sessions(), 0);
+    assert_eq!(world.engines.sessions(), 0);
 }

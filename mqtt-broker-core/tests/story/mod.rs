@@ -184,7 +184,8 @@ impl Story {
         };
         let sound = Arc::new(LegalStore::new(disk.clone()));
         let flaky = Arc::new(FlakyStore::new(sound.clone()));
-        let mut world = World::of(settings, flaky.clone());
+        let mut world = World::sharded(settings, flaky.clone(), 1 + seed as usize % 4);
+        world.engines.slow = seed % 8 > 3;
         world.before_restart = Box::new(move || disk.open_again());
         let people = (0..random.usize(2..6)).map(|_| Person {
             version: Version::ALL[random.usize(0..3)],

@@ -21,6 +21,7 @@
 mod actor;
 mod client;
 mod describe;
+mod engines;
 mod legal;
 mod script;
 pub(crate) mod steps;
@@ -35,14 +36,13 @@ use std::time::Duration;
 
 use mqtt_broker_core::authority::{AllowAll, Authority, Decision, Question};
 use mqtt_broker_core::store::{Batch, SessionStore};
-use mqtt_broker_core::{
-    ConnectionId, Engine, Input, Instant, Limits, Outbox, Output, Peer, Read, Settings,
-};
+use mqtt_broker_core::{Input, Instant, Limits, Outbox, Peer, Read, Settings};
 use mqtt_codec::{Connect, Cut, Packet, Version, cut};
 use mqtt_store_memory::MemoryStore;
 
 pub(crate) use self::actor::Actor;
 pub(crate) use self::client::Client;
+use self::engines::{Engines, Place};
 pub(crate) use self::legal::LegalStore;
 #[allow(unused_imports, reason = "not every test has all kinds of clients")]
 pub(crate) use self::script::{Hello, Post, hello, post, text, v5, v31, v311};
@@ -52,8 +52,8 @@ const TURNS_MAX: usize = 100_000;
 
 /// A broker and its clients.
 pub(crate) struct World {
-    pub(crate) engine: Engine,
-    pub(crate) out: Output,
+    pub(crate) engines: Engines,
+    shards: usize,
     pub(crate) now: Instant,
     pub(crate) clients: Vec<Client>,
     settings: Settings,
@@ -64,8 +64,9 @@ pub(crate) struct World {
     commits_held: bool,
     loads_held: bool,
     /// The commit that is under way, and what is to be read after it.
-    committing: Option<(Batch, Vec<Read>)>,
-    loaded: VecDeque<Input<'static>>,
+    committing: Option<(Batch, Vec<(usize, Read)>)>,
+    /// What has been read, and for which shard.
+    loaded: VecDeque<(usize, Input<'static>)>,
     /// What happens between the end of a broker and the next one.
     pub(crate) before_restart: Box<dyn FnMut()>,
     /// True once the store has failed.
@@ -74,7 +75,7 @@ pub(crate) struct World {
 
 /// A connection, as the broker's side has it.
 struct Link {
-    id: ConnectionId,
+    place: Place,
     outbox: Arc<Outbox>,
     version: Option<Version>,
     /// What has come and was not handled yet.
@@ -99,6 +100,17 @@ impl World {
         Self::with(Limits::default())
     }
 
+    /// A broker that is spread over so many shards.
+    pub(crate) fn spread(shards: usize) -> Self {
+        let store = LegalStore::new(Arc::new(MemoryStore::default()));
+        let settings = Settings {
+            seed: 1,
+            response_information: Some("answers/".to_owned()),
+            ..Settings::default()
+        };
+        Self::sharded(settings, Arc::new(store), shards)
+    }
+
     pub(crate) fn with(limits: Limits) -> Self {
         let settings = Settings {
             limits,
@@ -118,9 +130,14 @@ impl World {
     }
 
     pub(crate) fn of(settings: Settings, store: Arc<dyn SessionStore>) -> Self {
+        Self::sharded(settings, store, super::SHARDS)
+    }
+
+    /// A broker with so many shards.
+    pub(crate) fn sharded(settings: Settings, store: Arc<dyn SessionStore>, shards: usize) -> Self {
         let mut world = Self {
-            engine: Engine::new(settings.clone()),
-            out: Output::default(),
+            engines: Engines::new(&settings, shards),
+            shards,
             now: Instant::from_millis(1_700_000_000_000),
             clients: Vec::new(),
             settings,
@@ -184,9 +201,9 @@ impl World {
             return;
         }
         let outbox = Arc::new(Outbox::default());
-        let id = self.engine.open(self.now, outbox.clone());
+        let place = self.engines.open(self.now, outbox.clone());
         self.links[index] = Some(Link {
-            id,
+            place,
             outbox,
             version: None,
             incoming: Vec::new(),
@@ -237,7 +254,7 @@ impl World {
     pub(crate) fn lose(&mut self, index: usize) {
         self.clients[index].sending.clear();
         if let Some(link) = self.links[index].take() {
-            self.handle(Input::Closed(link.id));
+            self.handle(link.place.shard, Input::Closed(link.place.id));
         }
     }
 
@@ -255,6 +272,7 @@ impl World {
                 busy |= self.carry_in(index);
                 busy |= self.carry_out(index);
             }
+            busy |= self.engines.receive_some(self.now);
             busy |= self.commit();
             if !busy {
                 return self.check();
@@ -270,10 +288,10 @@ impl World {
         }
         if self.links.iter().flatten().all(|link| link.reads) {
             let links = self.links.iter().flatten().count();
-            let connections = self.engine.connections();
+            let connections = self.engines.connections();
             if self.committing.is_none() && self.loaded.is_empty() {
                 assert_eq!(connections, links, "a connection is left, or lost");
-                assert_eq!(self.out.held_bytes(), 0, "nothing waits for nothing");
+                assert_eq!(self.engines.held_bytes(), 0, "nothing waits for nothing");
             }
             assert!(connections <= links, "a connection is left");
         }
@@ -308,7 +326,7 @@ impl World {
             } else {
                 limits.connect_bytes_max
             } as usize;
-            let (id, version) = (link.id, link.version.unwrap_or(Version::V5));
+            let (Place { shard, id }, version) = (link.place, link.version.unwrap_or(Version::V5));
             let bytes = std::mem::take(&mut link.incoming);
             let mut rest = &bytes[..];
             let mut publishes = Vec::new();
@@ -320,7 +338,7 @@ impl World {
             }
             if !publishes.is_empty() {
                 link.incoming = rest.to_vec();
-                self.handle(Input::Publishes(id, &publishes));
+                self.handle(shard, Input::Publishes(id, &publishes));
                 continue;
             }
             let frame = match cut(&bytes, max) {
@@ -329,38 +347,48 @@ impl World {
                     link.incoming = bytes;
                     return;
                 }
-                Err(error) => return self.handle(Input::Malformed(id, error, None)),
+                Err(error) => return self.handle(shard, Input::Malformed(id, error, None)),
             };
             link.incoming = bytes[frame.bytes.len()..].to_vec();
             match Packet::decode(frame, version) {
                 Ok(packet) => {
-                    if let Packet::Connect(connect) = &packet {
-                        link.version.get_or_insert(connect.version);
+                    if let Packet::Connect(connect) = &packet
+                        && link.version.is_none()
+                    {
+                        link.version = Some(connect.version);
+                        let client = connect.client_id.as_str();
+                        link.place =
+                            self.engines
+                                .move_to(self.now, link.place, client, &link.outbox);
                     }
-                    self.handle(Input::Packet(id, &packet));
+                    let Place { shard, id } = link.place;
+                    self.handle(shard, Input::Packet(id, &packet));
                 }
-                Err(error) => {
-                    self.handle(Input::Malformed(id, error, Connect::peek_version(frame)))
-                }
+                Err(error) => self.handle(
+                    shard,
+                    Input::Malformed(id, error, Connect::peek_version(frame)),
+                ),
             }
-            if !self.ask(index, id) {
+            if !self.ask(index) {
                 return;
             }
         }
     }
 
     /// Puts the engine's question to the authority, if there is one; false if it does not answer yet.
-    fn ask(&mut self, index: usize, id: ConnectionId) -> bool {
-        let Some((asked, question)) = self.out.take_question() else {
+    fn ask(&mut self, index: usize) -> bool {
+        let Some(link) = &mut self.links[index] else {
+            return true;
+        };
+        let Place { shard, id } = link.place;
+        let Some((asked, question)) = self.engines.take_question(shard) else {
             return true;
         };
         assert_eq!(asked, id, "a question about another connection");
         match (self.authority)(question) {
-            Some(decision) => self.handle(Input::Decided(id, decision)),
+            Some(decision) => self.handle(shard, Input::Decided(id, decision)),
             None => {
-                if let Some(link) = &mut self.links[index] {
-                    link.asking = true;
-                }
+                link.asking = true;
                 return false;
             }
         }
@@ -372,8 +400,8 @@ impl World {
         let index = self.index(name);
         let link = self.links[index].as_mut().unwrap();
         assert!(std::mem::take(&mut link.asking), "nobody was asked");
-        let id = link.id;
-        self.handle(Input::Decided(id, decision));
+        let Place { shard, id } = link.place;
+        self.handle(shard, Input::Decided(id, decision));
         self.batch(index);
         self.run();
     }
@@ -383,7 +411,7 @@ impl World {
         let Some(link) = self.links[index].as_mut().filter(|link| link.reads) else {
             return false;
         };
-        let id = link.id;
+        let Place { shard, id } = link.place;
         let taken = link.outbox.take();
         let some = !taken.bytes.is_empty() || taken.closing;
         self.clients[index].receive(&taken.bytes);
@@ -392,15 +420,14 @@ impl World {
             self.links[index] = None;
             self.clients[index].closed();
         } else if wanted {
-            self.handle(Input::Written(id));
+            self.handle(shard, Input::Written(id));
         }
         some || wanted
     }
 
-    fn handle(&mut self, input: Input<'_>) {
+    fn handle(&mut self, shard: usize, input: Input<'_>) {
         if !self.dead {
-            self.engine.handle(self.now, input, &mut self.out);
-            assert_eq!(self.out.wakers().count(), 0, "nobody sleeps here");
+            self.engines.handle(self.now, shard, input);
         }
     }
 
@@ -417,8 +444,8 @@ impl World {
         if self.committing.is_some() || !self.loaded.is_empty() || self.dead {
             return false;
         }
-        let reads = self.out.take_reads(usize::MAX);
-        match self.out.take_batch() {
+        let reads = self.engines.take_reads();
+        match self.engines.take_batch(self.now) {
             None if reads.is_empty() => return false,
             Some(batch) => self.committing = Some((batch, reads)),
             None => self.read(reads),
@@ -432,17 +459,17 @@ impl World {
             return false;
         };
         if block_on(self.store.commit(batch)).is_err() {
-            self.engine.abort(&mut self.out);
+            self.engines.abort();
             self.dead = true;
             return true;
         }
-        self.out.committed();
+        self.engines.committed();
         self.read(reads);
         true
     }
 
-    fn read(&mut self, reads: Vec<Read>) {
-        for read in reads {
+    fn read(&mut self, reads: Vec<(usize, Read)>) {
+        for (shard, read) in reads {
             let input = match read {
                 Read::Deliveries(load) => {
                     let after = Some(load.after);
@@ -454,16 +481,16 @@ impl World {
                     Input::Expiring(block_on(self.store.expiring(after.as_ref(), 2)).unwrap())
                 }
             };
-            self.loaded.push_back(input);
+            self.loaded.push_back((shard, input));
         }
     }
 
     /// Hands the engine what was read first.
     pub(crate) fn finish_load(&mut self) -> bool {
-        let Some(input) = self.loaded.pop_front() else {
+        let Some((shard, input)) = self.loaded.pop_front() else {
             return false;
         };
-        self.handle(input);
+        self.handle(shard, input);
         true
     }
 
@@ -473,7 +500,7 @@ impl World {
 
     /// True if all changes are committed.
     pub(crate) fn is_durable(&self) -> bool {
-        self.committing.is_none() && self.out.changes() == 0
+        self.committing.is_none() && !self.engines.is_gathering()
     }
 
     /// From now on commits take for ever, as on a disk that hangs.
@@ -516,11 +543,11 @@ impl World {
 
     fn pass(&mut self, time: Duration, between: impl Fn(&mut Self)) {
         let end = self.now + time;
-        while let Some(deadline) = self.engine.deadline().filter(|deadline| *deadline <= end)
+        while let Some(deadline) = self.engines.deadline().filter(|deadline| *deadline <= end)
             && !self.dead
         {
             self.now = self.now.max(deadline);
-            self.handle(Input::Deadline);
+            self.engines.handle_deadline(self.now);
             between(self);
         }
         self.now = end;
@@ -532,7 +559,9 @@ impl World {
 
     /// The broker shuts down.
     pub(crate) fn shut_down(&mut self) {
-        self.handle(Input::Shutdown);
+        if !self.dead {
+            self.engines.shut_down(self.now);
+        }
         self.run();
     }
 
@@ -562,8 +591,9 @@ impl World {
         self.committing = None;
         self.loaded.clear();
         self.dead = false;
-        self.engine = Engine::new(self.settings.clone());
-        self.out = Output::default();
+        let slow = self.engines.slow;
+        self.engines = Engines::new(&self.settings, self.shards);
+        self.engines.slow = slow;
         (self.before_restart)();
         self.restore();
     }
@@ -575,7 +605,7 @@ impl World {
             let Some((last, _)) = page.last() else { break };
             after = Some(last.clone());
             for (client, stored) in page {
-                self.engine.restore_session(self.now, client, stored);
+                self.engines.restore_session(self.now, client, stored);
             }
         }
         let mut after = None;
@@ -584,7 +614,7 @@ impl World {
             let Some(last) = page.last() else { break };
             after = Some(last.topic());
             for message in page {
-                self.engine.restore_retained(message);
+                self.engines.restore_retained(message);
             }
         }
     }

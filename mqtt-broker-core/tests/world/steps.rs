@@ -207,7 +207,8 @@ impl Trial {
         };
         let sound = Arc::new(LegalStore::new(Arc::new(MemoryStore::default())));
         let flaky = Arc::new(FlakyStore::new(sound.clone()));
-        let mut world = World::of(settings, flaky.clone());
+        let shards = 1 + (page / 2) % 3;
+        let mut world = World::sharded(settings, flaky.clone(), shards);
         world.authority(authority);
         for name in NAMES {
             world.add(Client::new(name, v5()));
@@ -372,14 +373,14 @@ impl Trial {
         self.world.advance(Duration::from_secs(u64::from(u32::MAX)));
         self.check_store();
         assert_eq!(
-            self.world.engine.deadline(),
+            self.world.engines.deadline(),
             None,
             "something is due for ever"
         );
     }
 
     fn check_store(&self) {
-        let (engine, store) = (&self.world.engine, &self.world.store);
+        let (engine, store) = (&self.world.engines, &self.world.store);
         assert_eq!(engine.connections(), 0);
         let sessions = block_on(store.sessions(None, usize::MAX)).unwrap();
         assert_eq!(engine.sessions(), sessions.len(), "{sessions:?}");
