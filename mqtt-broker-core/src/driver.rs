@@ -9,7 +9,7 @@ mod handover;
 mod pump;
 
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::task::{Context, Waker};
 use std::time::{Duration, SystemTime};
@@ -43,8 +43,9 @@ pub(crate) struct Shards {
 
 struct Shard {
     state: Mutex<State>,
-    /// True if too much waits for a commit, as far as was seen when the lock was let go last.
-    clogged: AtomicBool,
+    /// What waits for a commit, as it was when the lock was let go last: bytes, and changes.
+    held_bytes: AtomicUsize,
+    changes: AtomicUsize,
 }
 
 struct State {
@@ -66,6 +67,15 @@ enum Phase {
     Stopping,
     /// The store has failed: nothing more is handled.
     Failed,
+}
+
+/// Lets the pump look if an engine panics: other shards are not to go on without it.
+struct AlarmOnDrop<'a>(&'a Notify);
+
+impl Drop for AlarmOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
 }
 
 /// When the pump has something to do.
@@ -124,7 +134,8 @@ impl Shards {
                 stalled: Vec::new(),
                 phase: Phase::Running,
             }),
-            clogged: AtomicBool::new(false),
+            held_bytes: AtomicUsize::new(0),
+            changes: AtomicUsize::new(0),
         };
         Self {
             shards: engines.into_iter().map(shard).collect(),
@@ -169,7 +180,9 @@ impl Shards {
         if self.are_several() {
             engine.receive(now, out);
         }
+        let alarm = AlarmOnDrop(&self.work);
         let result = act(engine, now, out);
+        std::mem::forget(alarm);
         let reached = self.finish(shard, state, now);
         if self.are_several() {
             self.see_to_all(reached.with(ShardSet::of(shard)));
@@ -196,21 +209,25 @@ impl Shards {
     /// True if connections of a shard are not to read now: too much waits for a commit, which then wakes
     /// them.
     pub(crate) fn is_stalled(&self, shard: usize, cx: &Context<'_>) -> Result<bool, Dead> {
-        let clogged = self.shards.get(shard).map(|shard| &shard.clogged);
-        if clogged.is_none_or(|clogged| !clogged.load(Ordering::Relaxed)) {
+        if !self.is_clogged() {
             return Ok(false);
         }
-        let mut state = self.lock(shard)?;
-        let stalled = self.is_clogged(&state);
-        if stalled {
-            state.stalled.push(cx.waker().clone());
-        }
-        Ok(stalled)
+        self.lock(shard)?.stalled.push(cx.waker().clone());
+        // There may have been a commit meanwhile, which nobody has been woken for.
+        Ok(self.is_clogged())
     }
 
-    fn is_clogged(&self, state: &State) -> bool {
-        state.out.held_bytes() > self.limits.held_bytes_max
-            || state.out.changes() > self.limits.batch_changes_max
+    /// True if too much waits for a commit. What a connection sends may wait in any shard.
+    fn is_clogged(&self) -> bool {
+        let sum = |of: fn(&Shard) -> &AtomicUsize| -> usize {
+            let each = self
+                .shards
+                .iter()
+                .map(|shard| of(shard).load(Ordering::Acquire));
+            each.sum()
+        };
+        sum(|shard| &shard.held_bytes) > self.limits.held_bytes_max
+            || sum(|shard| &shard.changes) > self.limits.batch_changes_max
     }
 
     /// Lets the pump end once all is committed.
@@ -286,9 +303,9 @@ impl Shards {
         wakers.extend(state.out.wakers());
         let reached = state.out.take_reached_set();
         if let Some(shard) = self.shards.get(shard) {
-            shard
-                .clogged
-                .store(self.is_clogged(&state), Ordering::Relaxed);
+            let held_bytes = state.out.held_bytes();
+            shard.held_bytes.store(held_bytes, Ordering::Release);
+            shard.changes.store(state.out.changes(), Ordering::Release);
         }
         let look = match self.pump_time(&mut state, now) {
             PumpTime::Now => true,

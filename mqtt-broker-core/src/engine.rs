@@ -53,6 +53,8 @@ pub struct Engine {
     /// The memory of the mail that came last.
     spare_mail: Mail,
     next_epoch: u32,
+    /// True once the broker shuts down.
+    shutting_down: bool,
     /// State of the generator of client identifiers.
     dice: u64,
 }
@@ -113,6 +115,7 @@ impl Engine {
             variants: Variants::default(),
             spare_mail: Mail::default(),
             next_epoch: 0,
+            shutting_down: false,
             // The generators of two shards are to give different numbers.
             dice: settings.seed ^ (shard as u64) << 32,
             settings,

@@ -8,8 +8,8 @@ use super::{Dead, Phase, PumpTime, Shards, State};
 use crate::store::{Batch, Change, SessionStore, StoreError};
 use crate::{Input, Instant, Read, Work};
 
-/// Pages read between two commits for each shard: when a thousand clients come back at once,
-/// acknowledgements are not to wait for all of their queues.
+/// Pages read between two commits: when a thousand clients come back at once, acknowledgements are not
+/// to wait for all of their queues.
 const READS_MAX: usize = 32;
 /// Lifetimes that are read from the store at a time.
 const EXPIRING_PAGE: usize = 1000;
@@ -168,6 +168,7 @@ impl Shards {
                 engine.receive(now, out);
             }
         }
+        let reads_max = (READS_MAX / states.len()).max(1);
         let gathering = states.iter().any(|state| state.out.is_gathering());
         for (shard, state) in states.iter_mut().enumerate() {
             if gathering {
@@ -177,7 +178,7 @@ impl Shards {
                     Some(before) => before.extend(changes),
                 }
             }
-            let reads = state.out.take_reads(READS_MAX).into_iter();
+            let reads = state.out.take_reads(reads_max).into_iter();
             taken.reads.extend(reads.map(|read| (shard, read)));
             state.removals_due = None;
         }
@@ -192,8 +193,11 @@ impl Shards {
         for shard in self.all() {
             let mut state = self.lock(shard)?;
             state.out.committed();
-            let stalled = std::mem::take(&mut state.stalled);
             self.finish(shard, state, self.clock.now());
+        }
+        // Not before all shards show what waits no more: who comes to wait until then is woken, too.
+        for shard in self.all() {
+            let stalled = std::mem::take(&mut self.lock(shard)?.stalled);
             stalled.into_iter().for_each(Waker::wake);
         }
         Ok(())

@@ -27,6 +27,7 @@ impl Engine {
         let crowded = self.seat.exchange.connections() > self.limits().connections_max
             || self.sessions.is_full();
         let levels_max = self.limits().topic_levels_max;
+        let shutting_down = self.shutting_down;
         let Some(connection) = self.connection_mut(id) else {
             return Ok(());
         };
@@ -44,7 +45,10 @@ impl Engine {
             .will
             .as_ref()
             .is_some_and(|will| levels(will.topic.as_bytes()).count() > levels_max);
-        let refusal = if crowded {
+        let refusal = if shutting_down {
+            // It was opened in another shard, which had not heard of that yet.
+            Some(ReasonCode::ServerUnavailable)
+        } else if crowded {
             Some(ReasonCode::QuotaExceeded)
         } else if nameless && connect.version != Version::V5 {
             Some(ReasonCode::ClientIdentifierNotValid)

@@ -156,6 +156,7 @@ impl Engine {
     }
 
     pub(super) fn handle_shutdown(&mut self, now: Instant, out: &mut Output) {
+        self.shutting_down = true;
         // Wills first, so that those who are still connected get them.
         self.handle_last_wills(now, out);
         let ids: Vec<_> = self

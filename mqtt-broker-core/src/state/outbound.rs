@@ -410,7 +410,7 @@ impl Outbound {
             here.sent = here.sent.saturating_sub(1);
         }
         if here.window.is_empty() {
-            if here.window.capacity() > 64 {
+            if here.window.capacity() > 128 {
                 here.window = VecDeque::new();
             }
             if let Some(far) = here.far.take() {

@@ -1,9 +1,11 @@
-//! Many clients at once, on runtimes with one thread and with several: nothing is lost, nothing
-//! comes twice, and all subscribers of a topic see one order.
+//! Many clients at once, on runtimes with one thread and with several, with fewer and more shards than
+//! threads: nothing is lost, nothing comes twice, and all subscribers of a topic see one order.
 
 use std::sync::Arc;
 
+use mqtt_broker_core::Broker;
 use mqtt_codec::QoS;
+use mqtt_store_memory::MemoryStore;
 use tokio::runtime::Builder;
 
 use crate::net::Net;
@@ -16,22 +18,27 @@ const MESSAGES: usize = 200;
 
 #[test]
 fn one_thread_serves_many_clients() {
-    let runtime = Builder::new_current_thread().enable_time().build();
-    runtime.unwrap().block_on(crowd());
+    for shards in [1, 2, 5] {
+        let runtime = Builder::new_current_thread().enable_time().build();
+        runtime.unwrap().block_on(crowd(shards));
+    }
 }
 
 #[test]
 fn several_threads_serve_many_clients() {
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(4)
-        .enable_time()
-        .build();
-    runtime.unwrap().block_on(crowd());
+    for shards in [1, 2, 4, 7] {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(4)
+            .enable_time()
+            .build();
+        runtime.unwrap().block_on(crowd(shards));
+    }
 }
 
-async fn crowd() {
+async fn crowd(shards: usize) {
     for qos in [Q0, Q1, Q2] {
-        let net = Arc::new(Net::new().await);
+        let builder = Broker::builder(Arc::new(MemoryStore::default()));
+        let net = Arc::new(Net::spread(builder, shards).await);
         let mut subscribers = Vec::new();
         for number in 0..SUBSCRIBERS {
             let net = net.clone();

@@ -36,3 +36,6 @@ mod time;
 mod write;
 
 use mqtt_codec::QoS::{AtLeastOnce as Q1, AtMostOnce as Q0, ExactlyOnce as Q2};
+
+/// Shards of a broker, where a test says nothing else.
+const SHARDS: usize = 1;

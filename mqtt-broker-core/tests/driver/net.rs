@@ -64,7 +64,12 @@ impl Net {
     }
 
     pub(crate) async fn of(builder: Builder) -> Self {
-        Self::serve(builder.build().await.unwrap())
+        Self::spread(builder, super::SHARDS).await
+    }
+
+    /// A broker with so many shards.
+    pub(crate) async fn spread(builder: Builder, shards: usize) -> Self {
+        Self::serve(builder.shards(shards).build().await.unwrap())
     }
 
     /// Serves one more listener of a broker.
