@@ -57,7 +57,7 @@ pub(crate) struct Arguments {
     #[cfg_attr(feature = "rocksdb", arg(conflicts_with = "data_dir"))]
     pub(crate) snapshot: Option<PathBuf>,
 
-    /// Threads that handle connections, from 1 to 64. Default: one for each processor that there is.
+    /// Threads that handle connections, from 1 to 64; by default one for each processor.
     ///
     /// All of them keep one order for each topic. With one, a message costs the least processor time.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=64))]

@@ -26,7 +26,7 @@ fn help_and_version_go_to_stdout() {
     let help = run(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
     assert_eq!(text(&help.stderr), "");
-    for word in ["Usage: mqttd", "--listen", "--log", "127.0.0.1:1883"] {
+    for word in ["Usage: mqttd", "--listen", "--log", "--threads", "127.0.0.1:1883"] {
         assert!(text(&help.stdout).contains(word), "{word}");
     }
     let wide = text(&help.stdout).lines().find(|line| line.len() > 100);
@@ -41,7 +41,7 @@ fn help_and_version_go_to_stdout() {
 
 #[test]
 fn a_wrong_argument_is_explained_in_one_line() {
-    let wrong: [&[&str]; 16] = [
+    let wrong: [&[&str]; 19] = [
         &["--nonsense"],
         &["stray"],
         &["--listen"],
@@ -52,6 +52,9 @@ fn a_wrong_argument_is_explained_in_one_line() {
         &["--listen", "localhost:65536"],
         &["--listen", "localhost:mqtt"],
         &["--log", "loud"],
+        &["--threads", "0"],
+        &["--threads", "65"],
+        &["--threads", "two"],
         &["--log", "info", "--log", "debug"],
         &["store"],
         &["store", "stray"],
