@@ -73,8 +73,7 @@ impl Builder {
     /// [64](crate::Engine::SHARDS_MAX): about as many as the runtime has threads.
     ///
     /// Each shard is worked with by one thread at a time. All of them keep one order for each topic, and what
-    /// one message brings is committed at once, in however many shards it is. With several, an MQTT 5.0
-    /// publisher is told of a full queue (0x97) only if that is in its own shard.
+    /// one message brings is committed at once, in however many shards it is.
     #[must_use]
     pub fn shards(mut self, count: usize) -> Self {
         self.shards = count;

@@ -20,6 +20,7 @@ pub(crate) use self::connection::ConnectionTask;
 use self::handover::{Attempt, see_to};
 pub(crate) use self::pump::pump;
 use crate::authority::Authority;
+use crate::budget::Budget;
 use crate::state::{Exchange, ShardSet};
 use crate::store::SessionStore;
 use crate::{Counters, Engine, Instant, Limits, Output, Work};
@@ -31,6 +32,7 @@ const ARRIVED_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub(crate) struct Shards {
     shards: Box<[Shard]>,
     exchange: Arc<Exchange>,
+    budget: Budget,
     /// The shard that opens the next connection.
     turn: AtomicUsize,
     /// Wakes the pump.
@@ -139,6 +141,7 @@ impl Shards {
         };
         Self {
             shards: engines.into_iter().map(shard).collect(),
+            budget: exchange.budget(),
             exchange,
             turn: AtomicUsize::new(0),
             work: Notify::new(),
@@ -162,6 +165,11 @@ impl Shards {
     /// The shard that a client's session belongs to.
     pub(crate) fn shard_of(&self, client: &str) -> usize {
         self.exchange.shard_of(client)
+    }
+
+    /// The memory that what waits may take up.
+    pub(crate) const fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     pub(crate) fn are_several(&self) -> bool {
@@ -226,7 +234,8 @@ impl Shards {
                 .map(|shard| of(shard).load(Ordering::Acquire));
             each.sum()
         };
-        sum(|shard| &shard.held_bytes) > self.limits.held_bytes_max
+        let held_bytes_max = self.limits.held_bytes_max;
+        sum(|shard| &shard.held_bytes) > held_bytes_max.min(self.limits.memory_bytes_max / 8)
             || sum(|shard| &shard.changes) > self.limits.batch_changes_max
     }
 

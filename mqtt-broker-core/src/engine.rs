@@ -24,10 +24,11 @@ use mqtt_codec::{Packet, Publish};
 use slab::Slab;
 
 use self::deliver::Variants;
-use self::expire::Lifetimes;
+use self::expire::{Lifetimes, Starved};
 pub use self::input::Input;
 use self::output::Release;
 pub use self::output::{Load, Output, Read, Work};
+use crate::budget::{Budget, CONNECTION_BYTES};
 use crate::state::{
     Connection, ConnectionId, Deadlines, Exchange, Mail, Phase, RouteCache, SHARDS_MAX, Session,
     SessionId, Sessions,
@@ -41,11 +42,13 @@ use crate::{Instant, Limits, Outbox, Violation};
 pub struct Engine {
     settings: Settings,
     seat: Arc<Seat>,
+    budget: Budget,
     connections: Slab<Connection>,
     sessions: Sessions,
     routes: RouteCache,
     deadlines: Deadlines,
     lifetimes: Lifetimes,
+    starved: Starved,
     /// Restored sessions that the store still takes for connected.
     unrecorded: Vec<SessionId>,
     /// The run being published, encoded for its receivers.
@@ -82,7 +85,8 @@ impl Engine {
     /// An engine without sessions.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self::at(0, Arc::new(Exchange::new(1, settings.seed)), settings)
+        let exchange = Exchange::new(1, settings.seed, settings.limits.memory_bytes_max);
+        Self::at(0, Arc::new(exchange), settings)
     }
 
     /// The engines of a broker that is spread over `count` shards, from 1 to 64.
@@ -93,7 +97,8 @@ impl Engine {
     /// of them at once: see [`Output::cut`].
     #[must_use]
     pub fn shards(settings: &Settings, count: usize) -> Vec<Self> {
-        let exchange = Arc::new(Exchange::new(count, settings.seed));
+        let memory_bytes_max = settings.limits.memory_bytes_max;
+        let exchange = Arc::new(Exchange::new(count, settings.seed, memory_bytes_max));
         let shards = 0..exchange.shards();
         shards
             .map(|shard| Self::at(shard, exchange.clone(), settings.clone()))
@@ -105,12 +110,14 @@ impl Engine {
 
     fn at(shard: usize, exchange: Arc<Exchange>, settings: Settings) -> Self {
         Self {
+            budget: exchange.budget(),
             seat: Arc::new(Seat { shard, exchange }),
             connections: Slab::new(),
             sessions: Sessions::new(shard),
             routes: RouteCache::new(settings.limits.routes_cached_max),
             deadlines: Deadlines::default(),
             lifetimes: Lifetimes::default(),
+            starved: Starved::default(),
             unrecorded: Vec::new(),
             variants: Variants::default(),
             spare_mail: Mail::default(),
@@ -138,6 +145,8 @@ impl Engine {
     pub fn open(&mut self, now: Instant, outbox: Arc<Outbox>) -> ConnectionId {
         self.next_epoch = self.next_epoch.wrapping_add(1);
         let epoch = self.next_epoch;
+        outbox.count_with(&self.budget);
+        self.budget.take(CONNECTION_BYTES);
         let index = self.connections.insert(Connection::new(epoch, outbox, now));
         self.seat.exchange.count_connection();
         // More connections than fit a u32 do not fit memory either.
@@ -166,6 +175,7 @@ impl Engine {
         if self.connection_mut(id).is_some() {
             self.connections.remove(id.index as usize);
             self.seat.exchange.forget_connections(1);
+            self.budget.give(CONNECTION_BYTES);
         }
     }
 
@@ -183,6 +193,7 @@ impl Engine {
             Input::Loaded(load, deliveries) => self.handle_loaded(now, &load, deliveries, out),
             Input::Expiring(page) => self.handle_expiring(now, &page, out),
             Input::Deadline => self.handle_deadline(now, out),
+            Input::TooLarge(id) => self.handle_too_large(now, id, out),
             Input::LastWills => self.handle_last_wills(now, out),
             Input::Shutdown => self.handle_shutdown(now, out),
         }
@@ -259,6 +270,23 @@ impl Engine {
             send(connection, &Packet::<&[u8]>::PingResp, Release::Now, out);
         }
         Ok(())
+    }
+
+    /// The budget, if there is something to be counted.
+    fn counting_budget(&self) -> Option<Budget> {
+        self.budget.is_limited().then(|| self.budget.clone())
+    }
+
+    /// Bytes that what waits takes up, of all shards, as far as they are counted: 0 where
+    /// [`Limits::memory_bytes_max`] sets no limit.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.budget.used()
+    }
+
+    /// True if there is no memory for anything more that stays.
+    fn is_memory_short(&self) -> bool {
+        self.budget.share() < CONNECTION_BYTES
     }
 
     fn limits(&self) -> &Limits {

@@ -2,6 +2,7 @@
 
 pub mod authority;
 mod broker;
+mod budget;
 mod buffers;
 mod client_id;
 mod counters;

@@ -10,6 +10,17 @@ pub struct Limits {
     /// Bytes of the largest first packet. Default 512 KiB: a CONNECT with every field at its longest
     /// has 320 KiB, and who has not been let in yet gets no more memory.
     pub connect_bytes_max: u32,
+    /// Bytes that may be taken up by all that waits, in memory: outboxes, queues, retained messages, packets
+    /// that are not whole, with an estimate for connections, sessions and subscriptions. Default `usize::MAX`:
+    /// nothing is counted. Each queue may hold an eighth of what is left, and so may each outbox, but all
+    /// outboxes together no more than half of it, an equal part each. So memory that runs short is short for
+    /// those who have a backlog: what comes on top is dropped, not queued or not retained, and counted. 4 KiB
+    /// may wait for anybody. A packet that is larger than what is left ends its connection (0x97), and new
+    /// connections, sessions and subscriptions are refused (0x97) once nothing is left.
+    pub memory_bytes_max: usize,
+    /// Sessions at a time, those of clients that are away included. Default 10,000,000: 4 GB of memory. A
+    /// client whose session would be one more is refused (0x97).
+    pub sessions_max: usize,
     /// Connections at a time. Default 1,000,000: open files run out before.
     pub connections_max: usize,
     /// Milliseconds from the opening of a connection to its CONNECT. Default 10,000: longer than a
@@ -75,6 +86,8 @@ impl Default for Limits {
         Self {
             packet_bytes_max: 10 * 1024 * 1024,
             connect_bytes_max: 512 * 1024,
+            memory_bytes_max: usize::MAX,
+            sessions_max: 10_000_000,
             connections_max: 1_000_000,
             connect_timeout_ms: 10_000,
             keep_alive_max_s: 0,

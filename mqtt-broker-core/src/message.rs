@@ -6,6 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use mqtt_codec::{Properties, PropertyOwner, QoS, TopicName};
 
 use crate::Instant;
+use crate::budget::Charge;
 
 /// An application message: topic, properties and payload in one allocation of exactly their size,
 /// so that a small message never holds on to the large buffer it was read into.
@@ -21,6 +22,8 @@ pub struct Message {
     pub retain: bool,
     /// When its lifetime ends, if it has one.
     pub expires: Option<Instant>,
+    /// What it takes up of the memory budget, if it is counted.
+    pub(crate) charge: Charge,
 }
 
 impl Message {
@@ -50,6 +53,7 @@ impl Message {
             qos: QoS::AtMostOnce,
             retain: false,
             expires: None,
+            charge: Charge::default(),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
+use crate::budget::Budget;
 use crate::buffers;
 
 /// The bytes that wait to be written to one connection.
@@ -19,6 +20,11 @@ struct State {
     bytes: Vec<u8>,
     /// Bytes that the task has taken and not yet written.
     writing: usize,
+    /// The size of the buffer that they are in.
+    writing_capacity: usize,
+    /// What the buffers take up is counted there.
+    budget: Option<Budget>,
+    counted: usize,
     waker: Option<Waker>,
     /// True since the waker was handed out and until the task looks.
     woken: bool,
@@ -45,7 +51,13 @@ impl Outbox {
             state.bytes = buffers::take();
         }
         write(&mut state.bytes);
+        state.count();
         state.wake()
+    }
+
+    /// Counts what the buffers take up from now on.
+    pub(crate) fn count_with(&self, budget: &Budget) {
+        self.lock().budget = budget.is_limited().then(|| budget.clone());
     }
 
     /// Asks to be told by [`Outbox::written`] when nothing waits, also if nothing waits now.
@@ -87,6 +99,7 @@ impl Outbox {
         state.woken = false;
         let bytes = std::mem::take(&mut state.bytes);
         state.writing = bytes.len();
+        state.writing_capacity = bytes.capacity();
         Taken {
             bytes,
             closing: state.closing,
@@ -113,6 +126,8 @@ impl Outbox {
         buffers::give(buffer);
         let mut state = self.lock();
         state.writing = 0;
+        state.writing_capacity = 0;
+        state.count();
         state.bytes.is_empty() && std::mem::take(&mut state.wants_room)
     }
 
@@ -122,7 +137,24 @@ impl Outbox {
     }
 }
 
+impl Drop for State {
+    fn drop(&mut self) {
+        if let Some(budget) = &self.budget {
+            budget.give(self.counted);
+        }
+    }
+}
+
 impl State {
+    /// Counts what the buffers take up now.
+    fn count(&mut self) {
+        let Some(budget) = &self.budget else { return };
+        let capacity = self.bytes.capacity() + self.writing_capacity;
+        budget.take(capacity.saturating_sub(self.counted));
+        budget.give(self.counted.saturating_sub(capacity));
+        self.counted = capacity;
+    }
+
     const fn waiting(&self) -> usize {
         self.bytes.len() + self.writing
     }

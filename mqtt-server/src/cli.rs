@@ -59,7 +59,7 @@ pub(crate) struct Arguments {
 
     /// Threads that handle connections, from 1 to 64; by default one for each processor.
     ///
-    /// All of them keep one order for each topic. With one, a message costs the least processor time.
+    /// All of them keep one order for each topic. With one, a message costs the least.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) threads: Option<u8>,
 

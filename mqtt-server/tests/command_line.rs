@@ -26,7 +26,13 @@ fn help_and_version_go_to_stdout() {
     let help = run(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
     assert_eq!(text(&help.stderr), "");
-    for word in ["Usage: mqttd", "--listen", "--log", "--threads", "127.0.0.1:1883"] {
+    for word in [
+        "Usage: mqttd",
+        "--listen",
+        "--log",
+        "--threads",
+        "127.0.0.1:1883",
+    ] {
         assert!(text(&help.stdout).contains(word), "{word}");
     }
     let wide = text(&help.stdout).lines().find(|line| line.len() > 100);

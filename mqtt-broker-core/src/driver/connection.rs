@@ -51,6 +51,8 @@ pub(crate) struct ConnectionTask {
     stalled: bool,
     /// What has come and could not be handled yet: most often the start of a packet.
     partial: Vec<u8>,
+    /// What that takes up, as far as it is counted.
+    partial_counted: usize,
     /// What is being written, and how much of it has been.
     writing: Vec<u8>,
     written: usize,
@@ -93,6 +95,7 @@ impl ConnectionTask {
             version: None,
             stalled: false,
             partial: Vec::new(),
+            partial_counted: 0,
             writing: Vec::new(),
             written: 0,
             decision: None,
@@ -121,6 +124,7 @@ impl ConnectionTask {
         let limits = &self.shards.limits;
         // A delivery may begin as long as there is room, whatever its size.
         let deliveries_max = limits.outbox_bytes_max + limits.packet_bytes_max as usize;
+        let deliveries_max = deliveries_max.min(self.shards.budget().share());
         !self.writing.is_empty() && self.outbox.waiting() > deliveries_max
     }
 
@@ -134,7 +138,8 @@ impl ConnectionTask {
             let id = self.id;
             self.handle(|engine, now, out| engine.handle(now, Input::Decided(id, decision), out))?;
             let bytes = mem::take(&mut self.partial);
-            self.partial = self.batch(&bytes)?;
+            let rest = self.batch(&bytes)?;
+            self.set_partial(rest);
         }
         Ok(())
     }
@@ -188,14 +193,40 @@ impl ConnectionTask {
                 front.copy_from_slice(&self.partial);
                 self.partial = Vec::new();
                 let bytes = buffer.get(..kept + count).unwrap_or_default();
-                self.partial = self.batch(bytes)?;
+                let rest = self.batch(bytes)?;
+                self.set_partial(rest);
             } else {
                 self.partial.extend_from_slice(free.filled());
                 let bytes = mem::take(&mut self.partial);
-                self.partial = self.batch_large(bytes)?;
+                let rest = self.batch_large(bytes)?;
+                self.set_partial(rest);
+                self.check_partial()?;
             }
             Poll::Ready(Ok(if full { Read::Full } else { Read::Some }))
         })
+    }
+
+    /// Keeps what could not be handled, and counts what it takes up.
+    fn set_partial(&mut self, partial: Vec<u8>) {
+        self.partial = partial;
+        let capacity = self.partial.capacity();
+        if capacity != self.partial_counted {
+            let budget = self.shards.budget();
+            budget.take(capacity.saturating_sub(self.partial_counted));
+            budget.give(self.partial_counted.saturating_sub(capacity));
+            self.partial_counted = capacity;
+        }
+    }
+
+    /// Ends the connection if there is no memory for the packet that is coming.
+    fn check_partial(&self) -> Result<(), Over> {
+        // It is counted itself.
+        let waiting = self.partial.len();
+        if waiting > PARTIAL_BYTES_SMALL && self.shards.budget().share() < waiting / 8 {
+            let id = self.id;
+            self.handle(|engine, now, out| engine.handle(now, Input::TooLarge(id), out))?;
+        }
+        Ok(())
     }
 
     /// A packet that is larger than the buffer is looked at again only when it can be whole.
@@ -370,7 +401,7 @@ impl ConnectionTask {
             linger_bytes: 0,
         }));
         self.decision = None;
-        self.partial = Vec::new();
+        self.set_partial(Vec::new());
     }
 
     /// Writes what is left, and waits until the client closes too, or its time is over.
@@ -413,6 +444,12 @@ impl ConnectionTask {
 
     fn handle(&self, act: impl FnOnce(&mut Engine, Instant, &mut Output)) -> Result<(), Over> {
         self.shards.with(self.shard, act).map_err(|Dead| Over)
+    }
+}
+
+impl Drop for ConnectionTask {
+    fn drop(&mut self) {
+        self.shards.budget().give(self.partial_counted);
     }
 }
 

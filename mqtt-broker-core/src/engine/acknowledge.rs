@@ -182,7 +182,7 @@ impl Engine {
         if !session.outbound.is_clear() || session.has_replays() {
             self.pump(now, session_id, out);
         } else {
-            self.show_readiness(session_id);
+            self.show(session_id);
         }
     }
 

@@ -12,6 +12,7 @@ use super::disconnect::Cause;
 use super::output::{Output, Release};
 use super::{Engine, put_session, send};
 use crate::authority::{Credentials, Grant, Question};
+use crate::budget::SESSION_BYTES;
 use crate::state::{AliasesOut, Connecting, ConnectionId, Outbound, Phase, SessionId};
 use crate::store::WillRecord;
 use crate::{ClientId, Instant, Message, Violation};
@@ -24,8 +25,8 @@ impl Engine {
         connect: &Connect<&[u8]>,
         out: &mut Output,
     ) -> Result<(), Violation> {
-        let crowded = self.seat.exchange.connections() > self.limits().connections_max
-            || self.sessions.is_full();
+        let crowded = self.seat.exchange.connections() > self.limits().connections_max;
+        let short = self.is_memory_short();
         let levels_max = self.limits().topic_levels_max;
         let shutting_down = self.shutting_down;
         let Some(connection) = self.connection_mut(id) else {
@@ -48,7 +49,8 @@ impl Engine {
         let refusal = if shutting_down {
             // It was opened in another shard, which had not heard of that yet.
             Some(ReasonCode::ServerUnavailable)
-        } else if crowded {
+        } else if crowded || short {
+            out.counters.refused_memory += u64::from(short);
             Some(ReasonCode::QuotaExceeded)
         } else if nameless && connect.version != Version::V5 {
             Some(ReasonCode::ClientIdentifierNotValid)
@@ -116,6 +118,11 @@ impl Engine {
             .clone()
             .unwrap_or_else(|| ClientId::new(connect.client_id.as_str()));
         let existing = self.sessions.find(client.as_str());
+        let full =
+            self.sessions.is_full() || self.seat.exchange.sessions() >= self.limits().sessions_max;
+        if existing.is_none() && full {
+            return self.refuse(id, ReasonCode::QuotaExceeded, out);
+        }
         let foreign = existing
             .and_then(|session| self.sessions.get(session))
             .is_some_and(|session| session.identity != grant.identity);
@@ -139,7 +146,7 @@ impl Engine {
             .is_some_and(|session| session.stored);
         let resumed =
             existing.and_then(|session| self.take_over(now, session, connect.clean_start, out));
-        let session = resumed.unwrap_or_else(|| self.sessions.insert(client, Outbound::new()));
+        let session = resumed.unwrap_or_else(|| self.new_session(client, Outbound::new()));
         self.begin(id, session, connect, grant, out);
         self.set_up_connection(now, id, session, connect, connecting, grant);
         connack.session_present = resumed.is_some();
@@ -153,6 +160,13 @@ impl Engine {
             send(connection, &Packet::ConnAck(connack), release, out);
         }
         self.pump(now, session, out);
+    }
+
+    /// A session of a client that has none.
+    pub(super) fn new_session(&mut self, client: ClientId, outbound: Outbound) -> SessionId {
+        self.seat.exchange.count_session();
+        self.budget.take(SESSION_BYTES);
+        self.sessions.insert(client, outbound)
     }
 
     /// Ends the connection that a session has. Returns the session if it goes on.

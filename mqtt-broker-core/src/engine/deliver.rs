@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use mqtt_codec::{EncodedPublish, Forward, PublishQoS, QoS, Version};
 
+use super::expire::Starved;
 use super::output::{Output, Release};
 use super::publish::Outcome;
 use super::{Engine, put_session};
+use crate::budget::Budget;
 use crate::state::{
     Alias, Connection, Granted, Publication, Receiver, Session, SessionId, Slot, Stage, packet_id,
 };
@@ -110,6 +112,8 @@ impl Engine {
         let delivery = NewDelivery {
             now,
             limits: &self.settings.limits,
+            budget: &self.budget,
+            starved: &mut self.starved,
             variants: &mut self.variants,
             // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
             retain: terms.retain_as_published && publication.retain,
@@ -125,17 +129,27 @@ impl Engine {
             (QoS::AtMostOnce, None) => {}
             (QoS::AtLeastOnce | QoS::ExactlyOnce, connection) => {
                 let expires = delivery.publication.expires.filter(|_| session.stored);
-                let queued = delivery.queue(session, connection, outcome);
+                let queued = delivery.queue(receiver.session, session, connection, outcome);
                 if let Some(at) = expires.filter(|_| queued) {
                     self.note_expiry(at);
                 }
-                self.show_readiness(receiver.session);
+                self.show(receiver.session);
             }
         }
     }
 
-    /// Lets other shards know how ready a session is, if they want to.
-    pub(super) fn show_readiness(&self, id: SessionId) {
+    /// Lets other shards know how ready a session is, if they want to, and whether its queue has room.
+    pub(super) fn show(&mut self, id: SessionId) {
+        let limits = &self.settings.limits;
+        if self.seat.exchange.shards() > 1
+            && let Some(session) = self.sessions.get_mut(id)
+        {
+            let full = !has_queue_room(session, limits);
+            if full != session.shown_full {
+                session.shown_full = full;
+                self.seat.exchange.set_full(id, full);
+            }
+        }
         if let Some(session) = self.sessions.get(id).filter(|one| one.readiness.is_some()) {
             let connection = session.connection;
             let connection = connection.and_then(|id| self.connections.get(id.index as usize));
@@ -148,6 +162,8 @@ impl Engine {
 struct NewDelivery<'a, 'p> {
     now: Instant,
     limits: &'a Limits,
+    budget: &'a Budget,
+    starved: &'a mut Starved,
     variants: &'a mut Variants,
     publication: &'a mut Publication<'p>,
     /// Which messages of the run.
@@ -164,8 +180,12 @@ impl NewDelivery<'_, '_> {
     /// `[MQTT-4.3.1-1]`
     fn send_at_most_once(mut self, session: &mut Session, connection: &mut Connection) {
         let indexes = self.indexes.clone();
-        if !connection.outbox.has_room(self.limits.outbox_bytes_max) {
-            self.out.counters.dropped_slow += indexes.len() as u64;
+        let count = indexes.len() as u64;
+        let bytes_max = self.limits.outbox_bytes_max;
+        if !connection.outbox.has_room(bytes_max) {
+            self.out.counters.dropped_slow += count;
+        } else if !self.fits_memory(connection) {
+            self.out.counters.dropped_memory += count;
         } else if session.outbound.is_clear() {
             self.send_fitting(session, connection, indexes, |this, _, to, indexes| {
                 this.send(to, indexes, |_| PublishQoS::AtMostOnce, Release::Now);
@@ -177,8 +197,12 @@ impl NewDelivery<'_, '_> {
 
     /// Lets a QoS 0 message wait behind what waits already, if there is room.
     fn trail(&mut self, index: usize, session: &mut Session) {
-        if session.outbound.trailing_len() < self.limits.queue_page
-            && session.outbound.waiting_bytes() < self.limits.queue_bytes_max
+        let waiting = session.outbound.waiting_bytes();
+        let bytes = self.publication.payloads.get(index).len();
+        if !self.budget.fits(waiting, bytes) {
+            self.out.counters.dropped_memory += 1;
+        } else if session.outbound.trailing_len() < self.limits.queue_page
+            && waiting < self.limits.queue_bytes_max
         {
             let (message, identifiers) =
                 (self.publication.message(index), self.identifiers.clone());
@@ -194,6 +218,7 @@ impl NewDelivery<'_, '_> {
     /// has room for none.
     fn queue(
         mut self,
+        id: SessionId,
         session: &mut Session,
         connection: Option<&mut Connection>,
         outcome: &mut Outcome,
@@ -205,6 +230,11 @@ impl NewDelivery<'_, '_> {
             && self.has_queue_room(session)
             && connection.outbox.has_room(self.limits.outbox_bytes_max)
         {
+            if !self.fits_memory(connection) {
+                // Nothing else may bring its turn.
+                self.starved.note(self.now, id);
+                return self.queue_all(session, indexes, outcome);
+            }
             let room = session.outbound.room(connection.receive_maximum);
             let behind = indexes.end.min(indexes.start + room);
             queued = behind > indexes.start;
@@ -212,12 +242,28 @@ impl NewDelivery<'_, '_> {
             self.send_fitting(session, connection, now, Self::send_numbered);
             indexes.start = behind;
         }
+        let more = self.queue_all(session, indexes, outcome);
+        outcome.stored |= queued && session.stored;
+        queued || more
+    }
+
+    /// Lets deliveries wait, as far as there is room. False if there is room for none.
+    fn queue_all(
+        &mut self,
+        session: &mut Session,
+        indexes: Range<usize>,
+        outcome: &mut Outcome,
+    ) -> bool {
+        let mut queued = false;
         for index in indexes {
-            if self.has_queue_room(session) {
+            let bytes = self.publication.payloads.get(index).len();
+            let short = !self.budget.fits(session.outbound.waiting_bytes(), bytes);
+            if self.has_queue_room(session) && !short {
                 self.wait(index, session);
                 queued = true;
             } else {
-                self.out.counters.dropped_queue_full += 1;
+                self.out.counters.dropped_memory += u64::from(short);
+                self.out.counters.dropped_queue_full += u64::from(!short);
                 outcome.overflow(index);
             }
         }
@@ -225,9 +271,19 @@ impl NewDelivery<'_, '_> {
         queued
     }
 
+    /// True if there is memory for these messages in the client's outbox.
+    fn fits_memory(&self, connection: &Connection) -> bool {
+        if !self.budget.is_limited() {
+            return true;
+        }
+        let payloads = self.publication.payloads;
+        let bytes = self.indexes.clone().map(|index| payloads.get(index).len());
+        self.budget
+            .fits_outbox(connection.outbox.waiting(), bytes.sum())
+    }
+
     fn has_queue_room(&self, session: &Session) -> bool {
-        session.outbound.waiting() < self.limits.queue_messages_max
-            && session.outbound.waiting_bytes() < self.limits.queue_bytes_max
+        has_queue_room(session, self.limits)
     }
 
     /// Sends, by `send`, those whose size the client takes: mostly all of them, in one go.
@@ -399,6 +455,11 @@ impl NewDelivery<'_, '_> {
         };
         send_publish(connection, &message, release, self.out);
     }
+}
+
+fn has_queue_room(session: &Session, limits: &Limits) -> bool {
+    session.outbound.waiting() < limits.queue_messages_max
+        && session.outbound.waiting_bytes() < limits.queue_bytes_max
 }
 
 /// The parts of a message of a run for a receiver.

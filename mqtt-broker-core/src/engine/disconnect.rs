@@ -6,6 +6,7 @@ use mqtt_codec::{
 
 use super::output::{Output, Release};
 use super::{Engine, put_session, send};
+use crate::budget::{CONNECTION_BYTES, SESSION_BYTES, SUBSCRIPTION_BYTES};
 use crate::state::{Connection, ConnectionId, Deadline, Phase, SessionId};
 use crate::store::Change;
 use crate::{Instant, Violation};
@@ -101,6 +102,15 @@ impl Engine {
         self.close(now, id, Cause::Lost, out);
     }
 
+    pub(super) fn handle_too_large(&mut self, now: Instant, id: ConnectionId, out: &mut Output) {
+        out.counters.refused_memory += 1;
+        if self.connection_session(id).is_some() {
+            self.close(now, id, Cause::Refused(ReasonCode::QuotaExceeded), out);
+        } else {
+            self.forget(id, out);
+        }
+    }
+
     pub(super) fn handle_malformed(
         &mut self,
         now: Instant,
@@ -184,6 +194,7 @@ impl Engine {
         out.abandon();
         let exchange = &self.seat.exchange;
         exchange.forget_connections(self.connections.len());
+        self.budget.give(self.connections.len() * CONNECTION_BYTES);
         for connection in self.connections.drain() {
             out.abort(&connection);
         }
@@ -284,10 +295,16 @@ impl Engine {
         let Some(mut session) = self.sessions.remove(id) else {
             return;
         };
+        self.seat.exchange.forget_session();
+        self.budget
+            .give(SESSION_BYTES + session.subscriptions.len() * SUBSCRIPTION_BYTES);
         self.deadlines
             .set(&mut session.due, None, Deadline::Session(id));
         let filters = session.subscriptions.as_slice();
         self.seat.exchange.unsubscribe_all(id, filters);
+        if session.shown_full {
+            self.seat.exchange.set_full(id, false);
+        }
         if let Some(cell) = &session.readiness {
             cell.set(None);
             self.seat.exchange.forget_readiness(id);

@@ -1,5 +1,6 @@
 //! What time does: keep alives, the end of sessions, delayed wills, lifetimes.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::disconnect::Cause;
@@ -38,6 +39,31 @@ impl Lifetimes {
     }
 }
 
+/// Sessions with something that there is no memory for to send it. It is tried again once in a while.
+#[derive(Debug, Default)]
+pub(super) struct Starved {
+    sessions: BTreeSet<SessionId>,
+    next: Option<Instant>,
+}
+
+/// How long those who lack memory wait before it is tried again.
+const STARVED_PAUSE: Duration = Duration::from_millis(500);
+
+impl Starved {
+    /// There was no memory for a session.
+    pub(super) fn note(&mut self, now: Instant, session: SessionId) {
+        self.sessions.insert(session);
+        self.next.get_or_insert(now + STARVED_PAUSE);
+    }
+
+    fn take_due(&mut self, now: Instant) -> BTreeSet<SessionId> {
+        match self.next.take_if(|next| *next <= now) {
+            Some(_) => std::mem::take(&mut self.sessions),
+            None => BTreeSet::new(),
+        }
+    }
+}
+
 impl Engine {
     pub(super) fn handle_deadline(&mut self, now: Instant, out: &mut Output) {
         while let Some(due) = self.deadlines.take_due(now) {
@@ -47,6 +73,9 @@ impl Engine {
             }
         }
         self.drop_expired_retained(now, out);
+        for session in self.starved.take_due(now) {
+            self.pump(now, session, out);
+        }
         self.put_unrecorded(out);
         if self.lifetimes.next.take_if(|next| *next <= now).is_some() {
             self.lifetimes.last = Some(now);
@@ -102,8 +131,10 @@ impl Engine {
     }
 
     fn drop_expired(&mut self, expiring: &Expiring, out: &mut Output) {
-        let id = self.sessions.find(expiring.client.as_str());
-        let Some(session) = id.and_then(|id| self.sessions.get_mut(id)) else {
+        let Some(id) = self.sessions.find(expiring.client.as_str()) else {
+            return;
+        };
+        let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
         let newer = session
@@ -116,6 +147,7 @@ impl Engine {
         let waits = outbound.holds_stored(expiring.seq) && !outbound.was_sent_earlier(expiring.seq);
         if session.connection.is_none() && session.stored && waits && !newer {
             outbound.remove_stored(expiring.seq);
+            self.show(id);
             out.counters.dropped_expired += 1;
             out.change(Change::DeleteDelivery {
                 client: expiring.client.clone(),
@@ -131,7 +163,7 @@ impl Engine {
         let keeps = self.seat.shard == KEEPER;
         let retained = keeps.then(|| self.seat.exchange.retained().next_expiry());
         let retained = retained.flatten();
-        let others = [retained, self.lifetimes.next, unrecorded];
+        let others = [retained, self.lifetimes.next, self.starved.next, unrecorded];
         let others = others.into_iter().flatten();
         self.deadlines.next().into_iter().chain(others).min()
     }

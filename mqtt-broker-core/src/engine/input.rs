@@ -19,6 +19,8 @@ pub enum Input<'a> {
     Publishes(ConnectionId, &'a [Publish<&'a [u8]>]),
     /// Bytes have come that are no packet. If they began as a CONNECT does, with its version.
     Malformed(ConnectionId, DecodeError, Option<Version>),
+    /// There is no memory for a packet that has begun to come.
+    TooLarge(ConnectionId),
     /// The transport is gone.
     Closed(ConnectionId),
     /// All that was sent to the connection has been written, and the engine waited for that.

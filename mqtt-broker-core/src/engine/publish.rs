@@ -191,6 +191,7 @@ impl Engine {
             expires,
             publisher: Some(session),
             kept: Vec::new(),
+            budget: self.counting_budget(),
         };
         let outcome = self.publish(now, &mut publication, out);
         self.acknowledge_published(id, session, run, &outcome, out);
@@ -290,6 +291,7 @@ impl Engine {
             // The message to keep is another one: its lifetime begins now.
             publication.expires = Some(now.after_secs(seconds));
             publication.payloads = Payloads::One(will.message.payload());
+            publication.budget = self.counting_budget();
         }
         self.publish(now, &mut publication, out);
     }
@@ -371,6 +373,13 @@ impl Engine {
             out.await_others();
             outcome.stored = true;
         }
+        if publication.qos > QoS::AtMostOnce {
+            let receivers = others.flat_map(|shard| route.receivers(shard));
+            let queued = receivers.filter(|one| one.first.qos > QoS::AtMostOnce);
+            if exchange.any_full(queued.map(|one| one.session)) {
+                (0..publication.len()).for_each(|index| outcome.overflow(index));
+            }
+        }
         for shard in others {
             if let Some(inbox) = exchange.inbox(shard) {
                 let all = 0..publication.len();
@@ -418,7 +427,8 @@ impl Engine {
             }
         } else {
             let full = exchange.retained_len() >= self.settings.limits.retained_max;
-            if full && retained.get(topic).is_none() {
+            let short = publication.payloads.get(0).len() > self.budget.share();
+            if short || (full && retained.get(topic).is_none()) {
                 out.counters.not_retained += 1;
                 outcome.overflow(0);
                 return;

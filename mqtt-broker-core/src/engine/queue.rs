@@ -23,7 +23,7 @@ const REPLAY_BUDGET: usize = 1000;
 impl Engine {
     /// Sends all that may be sent now to the session's client.
     pub(super) fn pump(&mut self, now: Instant, id: SessionId, out: &mut Output) {
-        let limits = &self.settings.limits;
+        let (limits, budget) = (&self.settings.limits, &self.budget);
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
@@ -34,6 +34,11 @@ impl Engine {
             return;
         };
         while connection.outbox.has_room(limits.outbox_bytes_max) {
+            let bytes = session.outbound.next_bytes();
+            if budget.is_limited() && !budget.fits_outbox(connection.outbox.waiting(), bytes) {
+                self.starved.note(now, id);
+                break;
+            }
             if let Some(trailing) = session.outbound.pop_trailing() {
                 send_trailing(now, connection, &trailing, out);
             } else if !send_next(now, session, connection, out) {
@@ -42,7 +47,7 @@ impl Engine {
         }
         self.load_more(id, out);
         self.replay(now, id, out);
-        self.show_readiness(id);
+        self.show(id);
     }
 
     /// Asks the store for more, if it has more and memory has run low.
@@ -117,6 +122,9 @@ impl Engine {
             // An acknowledgement or the outbox running empty brings us back.
             if !free || !connection.outbox.has_room(limits.outbox_bytes_max) {
                 return;
+            }
+            if !self.budget.fits_outbox(connection.outbox.waiting(), 0) {
+                return self.starved.note(now, id);
             }
             self.replay_next(now, id, &mut budget, out);
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::output::Output;
 use super::{Engine, put_session};
+use crate::budget::SUBSCRIPTION_BYTES;
 use crate::state::{Granted, Outbound};
 use crate::store::StoredSession;
 use crate::{ClientId, Instant, Message};
@@ -32,7 +33,7 @@ impl Engine {
             None => next_seq,
         };
         let outbound = Outbound::resumed(base, next_seq, sent_before);
-        let id = self.sessions.insert(client, outbound);
+        let id = self.new_session(client, outbound);
         let mut filters = stored.subscriptions.iter().map(|(filter, _)| filter);
         let shares = filters.any(|filter| filter.share_name().is_some());
         let readiness = shares.then(|| self.seat.exchange.readiness(id)).flatten();
@@ -48,6 +49,8 @@ impl Engine {
             return;
         };
         session.subscriptions = subscriptions;
+        self.budget
+            .take(session.subscriptions.len() * SUBSCRIPTION_BYTES);
         session.readiness = readiness;
         session.stored = true;
         session.expiry_interval = record.expiry_interval;
@@ -85,7 +88,11 @@ impl Engine {
     }
 
     /// Takes over a retained message from the store, for all shards.
-    pub fn restore_retained(&mut self, message: Arc<Message>) {
+    pub fn restore_retained(&mut self, mut message: Arc<Message>) {
+        // Nobody else has it yet, but for a store in memory, where it counts already.
+        if let Some(message) = Arc::get_mut(&mut message) {
+            message.charge = self.budget.charge(message.len());
+        }
         let exchange = &self.seat.exchange;
         let mut retained = exchange.retained_mut();
         retained.put(message);

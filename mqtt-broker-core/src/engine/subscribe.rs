@@ -10,6 +10,7 @@ use mqtt_codec::{
 
 use super::output::{Output, Release};
 use super::{Engine, send};
+use crate::budget::SUBSCRIPTION_BYTES;
 use crate::state::{Connection, ConnectionId, Cursor, Granted, Replay, Session, SessionId};
 use crate::store::{Change, SubscriptionRecord};
 use crate::{Instant, Violation};
@@ -44,7 +45,7 @@ impl Engine {
         if let Some(session) = self.sessions.get_mut(session) {
             session.put_replays_first(earlier);
         }
-        self.show_readiness(session);
+        self.show(session);
         let packet = SubAck {
             packet_id: subscribe.packet_id,
             properties: Properties::default(),
@@ -78,6 +79,7 @@ impl Engine {
         if levels(filter.filter()).count() > levels_max {
             return ReasonCode::TopicFilterInvalid;
         }
+        let short = self.is_memory_short();
         let connection = self.connection_mut(id);
         let Some(connection) = connection.filter(|one| one.may_subscribe(filter)) else {
             return ReasonCode::NotAuthorized;
@@ -90,7 +92,9 @@ impl Engine {
             let there = self.seat.exchange.find(filter);
             there.is_some_and(|there| session.subscriptions.contains(there))
         };
-        if session.subscriptions.len() >= subscriptions_max && !replaces() {
+        let full = short || session.subscriptions.len() >= subscriptions_max;
+        if full && !replaces() {
+            out.counters.refused_memory += u64::from(short);
             return ReasonCode::QuotaExceeded;
         }
         let record = SubscriptionRecord {
@@ -103,6 +107,7 @@ impl Engine {
         let granted = Granted::new(record, session.stored);
         let filter_id = self.seat.exchange.subscribe(session_id, filter, granted);
         let new = session.subscriptions.insert(filter_id);
+        self.budget.take(if new { SUBSCRIPTION_BYTES } else { 0 });
         if session.stored {
             let (client, filter) = (session.client.clone(), filter.to_bytes());
             out.change(Change::PutSubscription {
@@ -156,6 +161,7 @@ impl Engine {
             let ended = self.seat.exchange.unsubscribe(session_id, filter);
             if let Some(filter_id) = ended {
                 session.subscriptions.remove(filter_id);
+                self.budget.give(SUBSCRIPTION_BYTES);
                 session.forget_replay(filter);
                 if session.stored {
                     let (client, filter) = (session.client.clone(), filter.to_bytes());

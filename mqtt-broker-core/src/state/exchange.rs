@@ -4,6 +4,7 @@
 //! Locks are taken in this order, and no two of a kind at once: a shard, a topic's order, retained
 //! messages, subscriptions, an inbox.
 
+use std::collections::HashSet;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -15,6 +16,7 @@ use super::retained::Retained;
 use super::route::{Granted, ReadinessCell, Route};
 use super::routes::{FilterId, Routes};
 use super::session::SessionId;
+use crate::budget::{Budget, Total};
 
 /// Shards of a broker at most: the bits of a set of them, and of the numbers of sessions.
 pub(crate) const SHARDS_MAX: usize = 64;
@@ -39,14 +41,18 @@ pub(crate) struct Exchange {
     orders: Box<[Mutex<()>]>,
     retained: RwLock<Retained>,
     retained_len: AtomicUsize,
-    connections: AtomicUsize,
+    sessions: AtomicUsize,
+    /// Sessions whose queues have no room, where there are several shards: who publishes may be in another.
+    full: RwLock<HashSet<SessionId>>,
+    full_len: AtomicUsize,
+    memory: Arc<Total>,
     inboxes: Box<[Inbox]>,
     hasher: foldhash::fast::FixedState,
 }
 
 impl Exchange {
     /// `seed`: what decides which client is in which shard; nobody else is to know it.
-    pub(crate) fn new(shards: usize, seed: u64) -> Self {
+    pub(crate) fn new(shards: usize, seed: u64, memory_bytes_max: usize) -> Self {
         let shards = shards.clamp(1, SHARDS_MAX);
         // Nothing is ordered between shards where there is one.
         let orders = if shards == 1 { 1 } else { SPOTS };
@@ -57,7 +63,10 @@ impl Exchange {
             orders: (0..orders).map(|_| Mutex::default()).collect(),
             retained: RwLock::default(),
             retained_len: AtomicUsize::new(0),
-            connections: AtomicUsize::new(0),
+            sessions: AtomicUsize::new(0),
+            full: RwLock::default(),
+            full_len: AtomicUsize::new(0),
+            memory: Total::new(memory_bytes_max),
             inboxes: (0..shards).map(|_| Inbox::default()).collect(),
             hasher: foldhash::fast::FixedState::with_seed(seed),
         }
@@ -214,17 +223,55 @@ impl Exchange {
         self.retained_len.store(retained.len(), Ordering::Relaxed);
     }
 
+    /// Notes that the queue of a session is full, or is full no more.
+    pub(crate) fn set_full(&self, session: SessionId, full: bool) {
+        let mut all = self.full.write().unwrap_or_else(PoisonError::into_inner);
+        if full {
+            all.insert(session);
+        } else {
+            all.remove(&session);
+        }
+        self.full_len.store(all.len(), Ordering::Relaxed);
+    }
+
+    /// True if the queue of one of these sessions is full. Costs nothing as long as nobody's is.
+    pub(crate) fn any_full(&self, sessions: impl IntoIterator<Item = SessionId>) -> bool {
+        if self.full_len.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
+        let all = self.full.read().unwrap_or_else(PoisonError::into_inner);
+        sessions.into_iter().any(|session| all.contains(&session))
+    }
+
+    /// The memory that what waits may take up.
+    pub(crate) fn budget(&self) -> Budget {
+        Budget::of(&self.memory)
+    }
+
+    /// How many sessions there are.
+    pub(crate) fn sessions(&self) -> usize {
+        self.sessions.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_session(&self) {
+        self.sessions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn forget_session(&self) {
+        self.sessions.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// How many connections there are.
     pub(crate) fn connections(&self) -> usize {
-        self.connections.load(Ordering::Relaxed)
+        self.memory.connections()
     }
 
     pub(crate) fn count_connection(&self) {
-        self.connections.fetch_add(1, Ordering::Relaxed);
+        self.memory.count_connection();
     }
 
     pub(crate) fn forget_connections(&self, count: usize) {
-        self.connections.fetch_sub(count, Ordering::Relaxed);
+        self.memory.forget_connections(count);
     }
 }
 
@@ -276,7 +323,7 @@ mod tests {
             topics in vec(topic(), 1..6),
             len_max in 0..4_usize,
         ) {
-            let exchange = Exchange::new(3, 1);
+            let exchange = Exchange::new(3, 1, usize::MAX);
             let mut cache = RouteCache::new(len_max);
             let options = SubscriptionOptions::of_qos(QoS::AtLeastOnce);
             let record = SubscriptionRecord { options, identifier: None };

@@ -180,6 +180,7 @@ impl Mail {
             expires: run.expires,
             publisher: run.publisher,
             kept: Vec::new(),
+            budget: None,
         }
     }
 

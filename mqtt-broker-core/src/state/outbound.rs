@@ -254,6 +254,14 @@ impl Outbound {
         here.window.get_mut(here.sent).map(|slot| (seq, slot))
     }
 
+    /// Bytes of the message that is sent next; 0 if none waits in memory.
+    pub(crate) fn next_bytes(&self) -> usize {
+        let Some(here) = &self.here else { return 0 };
+        let next = here.window.get(here.sent).map(Slot::bytes);
+        let trailing = here.trailing.front().map(|trailing| trailing.message.len());
+        next.unwrap_or(0).max(trailing.unwrap_or(0))
+    }
+
     /// True if a delivery may have been sent on an earlier connection.
     pub(crate) const fn was_sent_earlier(&self, seq: u64) -> bool {
         seq < self.sent_earlier

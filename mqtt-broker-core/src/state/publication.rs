@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mqtt_codec::{Publish, QoS};
 
 use super::SessionId;
+use crate::budget::Budget;
 use crate::{Instant, Message};
 
 /// A run of messages that came one behind the other and have all but their payloads in common. Most
@@ -21,6 +22,8 @@ pub(crate) struct Publication<'a> {
     pub(crate) publisher: Option<SessionId>,
     /// The messages to keep, made when the first receiver needs them: mostly nobody does.
     pub(crate) kept: Vec<Option<Arc<Message>>>,
+    /// What those take up is counted there.
+    pub(crate) budget: Option<Budget>,
 }
 
 /// The payloads of a run.
@@ -76,6 +79,7 @@ impl<'a> Publication<'a> {
             expires: message.expires,
             publisher: None,
             kept: Vec::new(),
+            budget: None,
         }
     }
 
@@ -98,6 +102,9 @@ impl<'a> Publication<'a> {
             let payload = self.payloads.get(index);
             let mut message = Message::of_parts(self.topic, self.properties, payload);
             (message.qos, message.retain, message.expires) = (self.qos, self.retain, self.expires);
+            if let Some(budget) = &self.budget {
+                message.charge = budget.charge(message.len());
+            }
             Arc::new(message)
         };
         match self.kept.get_mut(index) {

@@ -50,6 +50,8 @@ pub(crate) struct Session {
     pub(crate) stored: bool,
     /// True if the store still takes it for connected, since it was restored after a crash.
     pub(crate) unrecorded: bool,
+    /// True while other shards are told that its queue has no room.
+    pub(crate) shown_full: bool,
     /// Seconds that it outlives its connection; `u32::MAX`: for ever.
     pub(crate) expiry_interval: u32,
     pub(crate) connection: Option<ConnectionId>,
@@ -238,6 +240,7 @@ impl Sessions {
             epoch,
             stored: false,
             unrecorded: false,
+            shown_full: false,
             expiry_interval: 0,
             connection: None,
             disconnected: None,

@@ -14,6 +14,7 @@ mod connect;
 mod durability;
 mod expire;
 mod limits;
+mod memory;
 mod order;
 mod properties;
 mod publish;

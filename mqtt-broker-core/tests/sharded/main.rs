@@ -19,6 +19,8 @@ mod durability;
 mod expire;
 #[path = "../scenarios/limits.rs"]
 mod limits;
+#[path = "../scenarios/memory.rs"]
+mod memory;
 #[path = "../scenarios/order.rs"]
 mod order;
 #[path = "../scenarios/properties.rs"]

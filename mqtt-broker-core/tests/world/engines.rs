@@ -217,6 +217,10 @@ impl Engines {
         self.shards[0].0.retained()
     }
 
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.shards[0].0.memory_bytes()
+    }
+
     pub(crate) fn held_bytes(&self) -> usize {
         self.shards.iter().map(|(_, out)| out.held_bytes()).sum()
     }
