@@ -275,6 +275,17 @@ impl Broker {
         first.unwrap_or(0)
     }
 
+    /// Bytes that what waits takes up, as far as they are counted; 0 without
+    /// [a limit](Limits::memory_bytes_max).
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let first = self
+            .inner
+            .shards
+            .with(0, |engine, _, _| engine.memory_bytes());
+        first.unwrap_or(0)
+    }
+
     /// What has been counted since the start.
     #[must_use]
     pub fn counters(&self) -> Counters {

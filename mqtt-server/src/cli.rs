@@ -63,6 +63,14 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) threads: Option<u8>,
 
+    /// Bytes of memory for all that waits, such as 512M or 2G; by default 3/4 of what there is.
+    ///
+    /// When it runs short, clients with a backlog lose messages, and others do not notice.
+    ///
+    /// The program itself and the cache of the data directory come on top.
+    #[arg(long, value_name = "BYTES", value_parser = crate::memory::parse)]
+    pub(crate) max_memory: Option<u64>,
+
     /// How much to log to stderr: off, error, warn, info, debug or trace.
     #[arg(long, value_name = "LEVEL", default_value = "info", global = true)]
     pub(crate) log: LevelFilter,

@@ -2,6 +2,7 @@
 
 mod cli;
 mod listen;
+mod memory;
 mod open_files;
 mod replace;
 mod snapshot;
@@ -92,8 +93,12 @@ async fn run(arguments: &Arguments, threads: usize) -> Result<(), String> {
         Some(file) => Some(Snapshot::open(file, &*store).await?),
         None => None,
     };
+    let limits = Limits {
+        memory_bytes_max: memory::budget(arguments.max_memory),
+        ..Limits::default()
+    };
     let broker = Broker::builder(store.clone())
-        .limits(Limits::default())
+        .limits(limits)
         .shards(threads)
         .build()
         .await
@@ -102,6 +107,7 @@ async fn run(arguments: &Arguments, threads: usize) -> Result<(), String> {
     if sessions + retained > 0 {
         info!("restored, sessions: {sessions}, retained messages: {retained}");
     }
+    tokio::spawn(memory::watch(broker.clone()));
     for listener in listen::listen_all(bound)? {
         let address = listener.address();
         info!("listening on {address}");

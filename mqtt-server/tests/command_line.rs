@@ -31,6 +31,7 @@ fn help_and_version_go_to_stdout() {
         "--listen",
         "--log",
         "--threads",
+        "--max-memory",
         "127.0.0.1:1883",
     ] {
         assert!(text(&help.stdout).contains(word), "{word}");
@@ -47,7 +48,7 @@ fn help_and_version_go_to_stdout() {
 
 #[test]
 fn a_wrong_argument_is_explained_in_one_line() {
-    let wrong: [&[&str]; 19] = [
+    let wrong: [&[&str]; 21] = [
         &["--nonsense"],
         &["stray"],
         &["--listen"],
@@ -61,6 +62,8 @@ fn a_wrong_argument_is_explained_in_one_line() {
         &["--threads", "0"],
         &["--threads", "65"],
         &["--threads", "two"],
+        &["--max-memory", "1T"],
+        &["--max-memory", "5"],
         &["--log", "info", "--log", "debug"],
         &["store"],
         &["store", "stray"],

@@ -374,17 +374,36 @@ impl Engine {
             outcome.stored = true;
         }
         if publication.qos > QoS::AtMostOnce {
-            let receivers = others.flat_map(|shard| route.receivers(shard));
-            let queued = receivers.filter(|one| one.first.qos > QoS::AtMostOnce);
-            if exchange.any_full(queued.map(|one| one.session)) {
-                (0..publication.len()).for_each(|index| outcome.overflow(index));
-            }
+            self.look_ahead(route, others, publication, outcome);
         }
         for shard in others {
             if let Some(inbox) = exchange.inbox(shard) {
                 let all = 0..publication.len();
                 inbox.post(route, Target::Receivers, publication, all, stored);
                 out.reach(shard);
+            }
+        }
+    }
+
+    /// Notes what will not be queued in other shards, as far as can be seen from here.
+    fn look_ahead(
+        &self,
+        route: &Route,
+        others: ShardSet,
+        publication: &Publication<'_>,
+        outcome: &mut Outcome,
+    ) {
+        let receivers = others.flat_map(|shard| route.receivers(shard));
+        let mut queued = receivers
+            .filter(|one| one.first.qos > QoS::AtMostOnce)
+            .peekable();
+        if queued.peek().is_none() {
+            return;
+        }
+        let full = self.seat.exchange.any_full(queued.map(|one| one.session));
+        for index in 0..publication.len() {
+            if full || !self.budget.fits(0, publication.payloads.get(index).len()) {
+                outcome.overflow(index);
             }
         }
     }
