@@ -49,7 +49,7 @@ run: $(if $(filter memory,$(STORE)),cargo,rocksdb) ## runs the server on 127.0.0
 
 .PHONY: test
 test: CHECK = --check
-test: fmt clippy units doc bare conformance interop ## everything that must pass
+test: fmt clippy units doc bare instructions conformance interop ## everything that must pass
 
 .PHONY: lint
 lint: fmt clippy lines deny ## the checks that run nothing: format, clippy, file length, licences
@@ -147,6 +147,13 @@ advisories: cargo ## known weaknesses of the dependencies; fetches the list of t
 .PHONY: bench
 bench: rocksdb ## the benchmarks; ARGS="codec" selects
 	cargo bench -p benches -- $(ARGS)
+
+# Where valgrind is missing, or the compiler is another than that of the kept counts, it says so and passes.
+.PHONY: instructions
+instructions: rocksdb ## instructions and allocations of the hot paths, an error if they grow by 5 %; ARGS=--keep keeps them
+	$(call step,Instructions)
+	cargo build --release -p benches --bin instructions
+	'$(TARGET_DIR)/release/instructions' $(ARGS)
 
 # What is measured is the disk below the target directory. A single part: ARGS=written, recovery or publish.
 .PHONY: bench-durable
