@@ -164,6 +164,16 @@ bench-durable: rocksdb ## what durability costs: bytes written, a start with a m
 		'$(TARGET_DIR)/release/durable' $$part --dir '$(TARGET_DIR)' --mqttd '$(TARGET_DIR)/release/mqttd'; \
 	done
 
+# rumqttd's own lock file no longer compiles, so it is built with what has been released since. It may be missing, as Mosquitto may.
+RUMQTTD := $(TOOLS)/bin/rumqttd
+
+.PHONY: bench-compare
+bench-compare: rocksdb ## mqttd beside Mosquitto, rumqttd and a mere forwarder, written to docs/performance.md; ARGS="pairs rate --rounds 5"
+	cargo build --release -p mqtt-server -p mqtt-cli -p benches
+	@[ -x '$(RUMQTTD)' ] || cargo install rumqttd --version 0.20.0 --root '$(TOOLS)' || echo 'rumqttd could not be installed' >&2
+	@'$(TARGET_DIR)/release/compare' --programs '$(TARGET_DIR)/release' --rumqttd '$(RUMQTTD)' \
+		$(if $(MOSQUITTO),--mosquitto '$(MOSQUITTO)') $(ARGS)
+
 .PHONY: simulate
 simulate: rocksdb ## the simulations of engine and client with more seeds than in the tests: SEEDS=1000
 	SIMULATE_SEEDS=$(SEEDS) cargo test --release -p mqtt-broker-core -p mqtt-store-rocksdb --test simulate -- --nocapture

@@ -130,6 +130,9 @@ async fn each_scenario_at_each_quality_of_service_counts_every_message() {
         ("fan-in -c 3", 1),
         ("fan-in -c 3 --subscribers 2", 2),
         ("fan-in -c 3 -t a/%i/b", 1),
+        ("fan-in -c 3 -t a/%i/b --filter +/+/b", 1),
+        ("pairs -c 3 -t a/%i/b --filter +/%i/#", 1),
+        ("pairs -c 3 --subscriptions 250", 1),
         ("fan-out -c 5", 5),
         ("pairs -c 4", 1),
         ("pairs -c 3 --threads 3", 1),
@@ -636,6 +639,7 @@ async fn the_fields_of_the_document_are_those_that_are_documented() {
         "fan-in -c 2 -L 500 --rate 400",
         "shared -L 100",
         "retained -L 10",
+        "pairs -L 10 --subscriptions 7 -t a/%i --filter a/%i/#",
         "connections -c 5 --duration 200ms",
     ] {
         let (_, report) = json(port, &format!("{scenario} --pid {pid}")).await;

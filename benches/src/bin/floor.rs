@@ -26,6 +26,8 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 const READ_BYTES: usize = 256 * 1024;
 /// Connections that are handled between two looks for those that are ready.
 const EVENTS: usize = 1024;
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 4096;
 /// The listener among what is looked at.
 const LISTENER: u64 = u64::MAX;
 
@@ -43,7 +45,9 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    match run(Arguments::parse().port) {
+    raise_open_files();
+    let listener = TcpListener::bind(("127.0.0.1", Arguments::parse().port));
+    match listener.and_then(|listener| serve(&listener)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(cause) => {
             eprintln!("floor: {cause}");
@@ -52,14 +56,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(port: u16) -> io::Result<()> {
-    raise_open_files();
-    let listener = TcpListener::bind(("127.0.0.1", port))?;
+fn serve(listener: &TcpListener) -> io::Result<()> {
+    // More than the standard library asks for: a connection that finds no room there waits for a second.
+    rustix::net::listen(listener, BACKLOG)?;
     listener.set_nonblocking(true)?;
     let epoll = epoll::create(CreateFlags::CLOEXEC)?;
     epoll::add(
         &epoll,
-        &listener,
+        listener,
         EventData::new_u64(LISTENER),
         EventFlags::IN,
     )?;
@@ -80,7 +84,7 @@ fn run(port: u16) -> io::Result<()> {
         }
         for event in &events {
             match event.data.u64() {
-                LISTENER => floor.accept(&listener)?,
+                LISTENER => floor.accept(listener)?,
                 index => floor.handle(index as usize, event.flags, &mut buffer),
             }
         }
@@ -347,5 +351,40 @@ mod tests {
         assert_eq!(text(packet.body), Some(&b"a"[..]));
         assert!(next(&A[..5]).unwrap().is_none());
         assert!(next(b"\x30\xFF\xFF\xFF\xFF\x01").is_none());
+    }
+
+    #[test]
+    fn messages_come_as_they_were_to_those_who_asked() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || serve(&listener));
+        let connect = || {
+            let mut client = TcpStream::connect(address).unwrap();
+            let patience = std::time::Duration::from_secs(10);
+            client.set_read_timeout(Some(patience)).unwrap();
+            client
+                .write_all(b"\x10\x0C\x00\x04MQTT\x04\x02\x00\x00\x00\x00")
+                .unwrap();
+            expect(&mut client, b"\x20\x02\x00\x00");
+            client
+        };
+        let (mut subscriber, mut publisher) = (connect(), connect());
+        subscriber
+            .write_all(b"\x82\x06\x00\x07\x00\x01a\x00")
+            .unwrap();
+        expect(&mut subscriber, b"\x90\x03\x00\x07\x00");
+        publisher.write_all(&[A, B, A, &A[..3]].concat()).unwrap();
+        expect(&mut subscriber, &[A, A].concat());
+        publisher
+            .write_all(&[&A[3..], b"\xC0\x00"].concat())
+            .unwrap();
+        expect(&mut subscriber, A);
+        expect(&mut publisher, b"\xD0\x00");
+    }
+
+    fn expect(client: &mut TcpStream, packets: &[u8]) {
+        let mut bytes = vec![0; packets.len()];
+        client.read_exact(&mut bytes).unwrap();
+        assert_eq!(bytes, packets);
     }
 }

@@ -47,6 +47,11 @@ impl Faults {
         *self.0.entry(format!("{who}: {fault}")).or_insert(0) += 1;
     }
 
+    /// Counts one that is told as a whole.
+    pub(crate) fn add_line(&mut self, line: String) {
+        *self.0.entry(line).or_insert(0) += 1;
+    }
+
     pub(crate) fn count(&self) -> u64 {
         self.0.values().sum()
     }

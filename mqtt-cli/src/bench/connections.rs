@@ -9,6 +9,7 @@ use super::clock::{nanoseconds, now_ns};
 use super::connect::{Client, Faults, OnFault, connect_all};
 use super::meter::{Course, Readings};
 use super::session::{Idle, Signal, drive};
+use super::subscriptions::{self, Made};
 use super::tally::Latencies;
 
 /// From row to row.
@@ -30,6 +31,8 @@ pub(crate) struct Findings {
     pub(crate) connected: Readings,
     /// When they had stayed for a while.
     pub(crate) settled: Readings,
+    /// What was made of subscriptions that no message matches.
+    pub(crate) subscriptions: Option<Made>,
     pub(crate) interrupted: bool,
 }
 
@@ -46,8 +49,10 @@ pub(crate) async fn run(bench: &Bench, mut course: Course) -> Findings {
     let clients: Vec<Client> = (0..options.publishers as usize).map(client).collect();
     course.watch(Vec::new());
     course.begin();
-    let outcome = connect_all(bench, "client", &clients, OnFault::GoOn).await;
+    let mut outcome = connect_all(bench, "client", &clients, OnFault::GoOn).await;
     let connected = course.moment().readings;
+    let mut clients_connected: Vec<_> = outcome.connected.iter_mut().flatten().collect();
+    let made = subscriptions::make(bench, &course, clients_connected.drain(..)).await;
     let established = outcome.connected.iter().flatten().count() as u64;
 
     let signal = Arc::new(Signal::default());
@@ -78,6 +83,10 @@ pub(crate) async fn run(bench: &Bench, mut course: Course) -> Findings {
     let settled = course.moment().readings;
     signal.end();
     let mut ended = Faults::default();
+    let subscriptions = made.unwrap_or_else(|problem| {
+        ended.add_line(problem);
+        None
+    });
     for task in tasks {
         if let Ok(Some(fault)) = task.await {
             ended.add("client", &fault);
@@ -93,6 +102,7 @@ pub(crate) async fn run(bench: &Bench, mut course: Course) -> Findings {
         ended,
         connected,
         settled,
+        subscriptions,
         interrupted: bench.interrupt.is_set(),
     }
 }

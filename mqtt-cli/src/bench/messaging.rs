@@ -20,6 +20,7 @@ use super::publisher::Sender;
 use super::sequence::Group;
 use super::session::Signal;
 use super::subscriber::Checker;
+use super::subscriptions::{self, Made};
 use super::wire::Fault;
 use super::worker::UnderWay;
 use super::{Bench, lock};
@@ -57,6 +58,8 @@ pub(crate) struct Findings {
     pub(crate) connect_latencies: super::tally::Latencies,
     pub(crate) connect_s: f64,
     pub(crate) connected: u64,
+    /// Those that no message matches.
+    pub(crate) subscriptions: Option<Made>,
     pub(crate) interrupted: bool,
 }
 
@@ -102,7 +105,8 @@ pub(crate) async fn run(bench: &Bench, course: Course) -> Result<Findings, Strin
     let (subscribers, publishers) = clients(options, &plan, bench.workers.len());
     let subscribed = connect_all(bench, "subscriber", &subscribers, OnFault::Stop).await;
     let (mut latencies, subscribe_s) = (subscribed.latencies.clone(), subscribed.seconds);
-    let subscribed = subscribed.all()?;
+    let mut subscribed = subscribed.all()?;
+    let subscriptions = subscriptions::make(bench, &course, subscribed.iter_mut()).await?;
     let connected = connect_all(bench, "publisher", &publishers, OnFault::Stop).await;
     let _ = latencies.add(&connected.latencies);
     let connect_s = subscribe_s + connected.seconds;
@@ -151,6 +155,7 @@ pub(crate) async fn run(bench: &Bench, course: Course) -> Result<Findings, Strin
     findings.connect_s = connect_s;
     findings.granted = granted;
     findings.connected = clients_connected;
+    findings.subscriptions = subscriptions;
     for task in receiving {
         if let Ok((checker, fault)) = task.await {
             findings.received(options.scenario, &checker, fault);
@@ -380,6 +385,7 @@ impl Run<'_> {
             connect_latencies: super::tally::latencies(),
             connect_s: 0.0,
             connected: 0,
+            subscriptions: None,
             interrupted,
             course: self.course,
             end,

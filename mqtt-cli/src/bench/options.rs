@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum, value_parser};
+use clap::{Args, value_parser};
 use mqtt_client::{Address, Tls};
 use mqtt_codec::{QoS, Version};
-use serde::Serialize;
 
+pub(crate) use super::scenario::Scenario;
 use super::stamp::STAMP_BYTES;
 
 /// Messages stored by the scenario `retained`, unless it is told.
@@ -35,44 +35,14 @@ Examples:
       connect 2,000 clients a second; CPU and memory for each
   mqtt bench retained -c 10 -L 50000 --json
       10 subscribers get 50,000 retained messages each
+  mqtt bench pairs -t site/%i/temp --filter +/%i/# --subscriptions 200000
+      wildcard filters, and 200,000 subscriptions more: what they do to messages, and memory for each
   mqtt bench shared -c 8 -L 100000 -q 2 -V 311
       100,000 messages to a group of 8
 
 Exit status: 0 if all is well; 1 if, at QoS 1 or 2, a message was lost, doubled or out of order, if a
 client was disconnected or, of connections, refused, or if the options are not valid; 2 if no run could
 be made.";
-
-/// What is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Scenario {
-    /// Clients connect and stay: connects per second, CPU and memory for each
-    Connections,
-    /// Many publishers, one subscriber
-    FanIn,
-    /// One publisher, many subscribers
-    FanOut,
-    /// Many publishers, each with a subscriber of its own
-    Pairs,
-    /// Some publishers, many subscribers that share the messages
-    Shared,
-    /// Subscribers that get what has been retained
-    Retained,
-}
-
-impl Scenario {
-    /// Its name on the command line.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Connections => "connections",
-            Self::FanIn => "fan-in",
-            Self::FanOut => "fan-out",
-            Self::Pairs => "pairs",
-            Self::Shared => "shared",
-            Self::Retained => "retained",
-        }
-    }
-}
 
 /// The command line.
 #[derive(Debug, Args)]
@@ -168,6 +138,12 @@ pub(crate) struct Arguments {
     /// Topic; %i is the number of the publisher, and a + for subscribers of many [default: one of its own for each run]
     #[arg(help_heading = "Load", short, long)]
     topic: Option<String>,
+    /// Filter of the subscribers; of pairs, %i is the number of the pair [default: the topic, with a + for each level with %i]
+    #[arg(help_heading = "Load", long)]
+    filter: Option<String>,
+    /// Subscriptions besides, which no message matches, shared out among the subscribers or, of connections, among the clients
+    #[arg(help_heading = "Load", long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u32).range(0..=10_000_000))]
+    subscriptions: u32,
 
     /// Messages to send in all; of retained: messages to store [default: 10000 of retained, otherwise as --duration allows]
     #[arg(help_heading = "Load", short = 'L', long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
@@ -237,6 +213,10 @@ pub(crate) struct Options {
     pub(crate) qos: QoS,
     pub(crate) payload_bytes: usize,
     pub(crate) topic: String,
+    /// Of the subscribers; without it, it follows from the topic.
+    pub(crate) filter: Option<String>,
+    /// Subscriptions that no message matches.
+    pub(crate) subscriptions: u32,
     pub(crate) limit: Option<u64>,
     pub(crate) duration: Duration,
     pub(crate) warm_up: Duration,
@@ -299,6 +279,8 @@ impl Arguments {
             qos: QoS::from_number(self.qos).unwrap_or_default(),
             payload_bytes: self.size as usize,
             topic,
+            filter: self.filter,
+            subscriptions: self.subscriptions,
             limit: self
                 .limit
                 .or((scenario == Scenario::Retained).then_some(RETAINED)),
@@ -325,6 +307,12 @@ impl Arguments {
             Scenario::Connections | Scenario::Retained if clocked => {
                 return Err(format!("--rate and --interval are not for {name}"));
             }
+            Scenario::Retained if self.subscriptions > 0 => {
+                return Err("--subscriptions is not for retained".to_owned());
+            }
+            Scenario::Connections | Scenario::Retained if self.filter.is_some() => {
+                return Err(format!("--filter is not for {name}"));
+            }
             Scenario::Retained if self.publishers.is_some() => {
                 return Err("retained has one publisher".to_owned());
             }
@@ -346,6 +334,9 @@ impl Arguments {
             | Scenario::Shared
             | Scenario::Retained => {}
         }
+        if let Some(filter) = &self.filter {
+            self.check_filter(filter)?;
+        }
         let Some(topic) = &self.topic else {
             return Ok(());
         };
@@ -357,6 +348,29 @@ impl Arguments {
             ));
         }
         Ok(())
+    }
+
+    /// Says so where messages would not come, as far as that can be known before there are numbers in the topic.
+    fn check_filter(&self, filter: &str) -> Result<(), String> {
+        let pattern = mqtt_codec::TopicFilter::new(filter.as_bytes())
+            .map_err(|problem| format!("--filter {filter}: {problem}"))?;
+        let Some(topic) = &self.topic else {
+            return Err("--filter needs --topic".to_owned());
+        };
+        if pattern.share_name().is_some() {
+            return Err(format!(
+                "--filter {filter}: the scenario shared makes its own group"
+            ));
+        }
+        if self.scenario != Scenario::Pairs && filter.contains("%i") {
+            return Err(format!("--filter {filter}: %i is for pairs"));
+        }
+        match mqtt_codec::TopicName::new(topic.as_bytes()) {
+            Ok(name) if !pattern.matches(&name) => {
+                Err(format!("--filter {filter} does not match --topic {topic}"))
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     /// Publishers and subscribers.
@@ -511,6 +525,14 @@ mod tests {
             "connections --publishers 2",
             "connections -L 5",
             "pairs --subscribers 2",
+            "retained --subscriptions 2",
+            "retained --filter a/# -t a/%i",
+            "connections --filter #",
+            "fan-in --filter a/#",
+            "fan-in --filter a/%i -t a/%i",
+            "fan-in --filter a/# -t b/c",
+            "fan-in --filter a/#/b -t a/c",
+            "pairs --filter $share/g/a/%i -t a/%i",
         ] {
             assert!(options(line).is_err(), "{line}");
         }

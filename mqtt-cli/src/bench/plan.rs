@@ -58,7 +58,8 @@ impl Plan {
     pub(crate) fn new(options: &Options) -> Result<Self, String> {
         let (publishers, subscribers) = (options.publishers, options.subscribers);
         if options.scenario == Scenario::Pairs {
-            return Ok(Self::pairs(&options.topic, publishers));
+            let filter = options.filter.as_ref().unwrap_or(&options.topic);
+            return Ok(Self::pairs(&options.topic, filter, publishers));
         }
         if u64::from(publishers) * u64::from(subscribers) > POSITIONS_MAX {
             return Err(format!(
@@ -66,7 +67,8 @@ impl Plan {
             ));
         }
         let shared = options.scenario == Scenario::Shared;
-        let filter = match (filter(&options.topic), shared) {
+        let filter = options.filter.clone();
+        let filter = match (filter.unwrap_or_else(|| filter_of(&options.topic)), shared) {
             (filter, true) => format!("$share/bench-{:04x}/{filter}", options.tag),
             (filter, false) => filter,
         };
@@ -97,14 +99,14 @@ impl Plan {
         })
     }
 
-    fn pairs(topic: &str, pairs: u32) -> Self {
+    fn pairs(topic: &str, filter: &str, pairs: u32) -> Self {
         let topic = |number: u32| numbered(topic, number as usize);
         let publisher = |number| Publishes {
             topic: topic(number),
             flow: number as usize,
         };
         let subscriber = |number| Subscribes {
-            filter: topic(number),
+            filter: numbered(filter, number as usize),
             flow: number as usize,
         };
         let flow = |number| Flows {
@@ -131,7 +133,7 @@ impl Flows {
 }
 
 /// The topic filter for all publishers: each level with a number in it may be anything.
-pub(crate) fn filter(topic: &str) -> String {
+pub(crate) fn filter_of(topic: &str) -> String {
     let levels = topic
         .split('/')
         .map(|level| if level.contains("%i") { "+" } else { level });
@@ -154,9 +156,9 @@ mod tests {
 
     #[test]
     fn numbers_in_topics_become_wildcards() {
-        assert_eq!(filter("a/%i/b"), "a/+/b");
-        assert_eq!(filter("a/x%iy"), "a/+");
-        assert_eq!(filter("a/b"), "a/b");
+        assert_eq!(filter_of("a/%i/b"), "a/+/b");
+        assert_eq!(filter_of("a/x%iy"), "a/+");
+        assert_eq!(filter_of("a/b"), "a/b");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::connect::Faults;
 use super::meter::{Moment, Readings, Row, per};
 use super::options::{Options, Scenario};
 use super::retained::Replay;
+use super::subscriptions::Subscriptions;
 use super::tally::Latencies;
 use super::usage::{Unit, Usage};
 use super::{connections, messaging};
@@ -36,6 +37,8 @@ pub(crate) struct Report {
     pub(crate) send_lag_us: Option<Latency>,
     pub(crate) shared: Option<Members>,
     pub(crate) retained: Option<Retained>,
+    /// Those that no message matches.
+    pub(crate) subscriptions: Option<Subscriptions>,
     pub(crate) usage: Usage,
     pub(crate) intervals: Vec<Row>,
     /// The latencies at rising quantiles.
@@ -50,6 +53,8 @@ pub(crate) struct Settings {
     pub(crate) qos: u8,
     pub(crate) payload_bytes: usize,
     pub(crate) topic: String,
+    pub(crate) filter: Option<String>,
+    pub(crate) subscriptions: u32,
     pub(crate) rate: Option<f64>,
     pub(crate) window: Option<u32>,
     pub(crate) inflight: u16,
@@ -146,6 +151,8 @@ pub(crate) struct Members {
 pub(crate) struct Retained {
     pub(crate) stored: u64,
     pub(crate) stored_per_s: f64,
+    /// Of the broker's memory, before anybody has subscribed.
+    pub(crate) resident_bytes_each: Option<f64>,
     /// From the SUBSCRIBE of each subscriber to its first message.
     pub(crate) first_us: Option<Latency>,
     /// The same to its last message.
@@ -220,6 +227,7 @@ impl Report {
             send_lag_us: None,
             shared: None,
             retained: None,
+            subscriptions: None,
             usage,
             intervals: Vec::new(),
             latency_curve: Vec::new(),
@@ -262,9 +270,12 @@ impl Report {
         report.retained = replay.map(|replay| Retained {
             stored: replay.stored,
             stored_per_s: per(replay.stored as f64, replay.store_s),
+            resident_bytes_each: grown(&findings.course.empty, &begin.readings)
+                .map(|bytes| per(bytes, replay.stored as f64)),
             first_us: Latency::of(&replay.first),
             complete_us: Latency::of(&replay.complete),
         });
+        report.subscriptions = findings.subscriptions.as_ref().map(Subscriptions::of);
         let sent = replay.map_or(findings.end.sent, |replay| replay.stored);
         report.judge(options, &findings, messages(&findings, sent));
         report.faults(&findings.faults);
@@ -290,6 +301,10 @@ impl Report {
             findings.connect_s,
             [empty, &begin, connected],
         );
+        let made = findings.subscriptions.as_ref();
+        let of_subscriptions = made
+            .and_then(|made| grown(&made.before, &made.after))
+            .unwrap_or(0.0);
         let connections = Connections {
             attempted: findings.attempted,
             established,
@@ -298,11 +313,13 @@ impl Report {
             seconds: findings.connect_s,
             per_s: per(established as f64, findings.connect_s),
             latency_us: Latency::of(&findings.latencies),
-            resident_bytes_each: grown(empty, settled).map(|bytes| per(bytes, established as f64)),
+            resident_bytes_each: grown(empty, settled)
+                .map(|bytes| per(bytes - of_subscriptions, established as f64)),
             idle_broker_cores: idle_cores(connected, settled),
         };
         let mut report = Self::new(options, usage, connections);
         report.latency_curve = curve(&findings.latencies);
+        report.subscriptions = made.map(Subscriptions::of);
         report.faults(&findings.failed);
         report.faults(&findings.ended);
         report.interrupted = findings.interrupted;
@@ -392,6 +409,8 @@ fn settings(options: &Options) -> Settings {
         qos: options.qos as u8,
         payload_bytes: options.payload_bytes,
         topic: options.topic.clone(),
+        filter: options.filter.clone(),
+        subscriptions: options.subscriptions,
         rate: options.rate,
         window: options.rate.is_none().then_some(options.window),
         inflight: options.inflight,
@@ -451,7 +470,7 @@ fn members(received: &[u64]) -> Option<Members> {
 }
 
 /// How much the broker's memory has grown.
-fn grown(from: &Readings, to: &Readings) -> Option<f64> {
+pub(crate) fn grown(from: &Readings, to: &Readings) -> Option<f64> {
     let (from, to) = from.broker.zip(to.broker)?;
     Some(to.resident_bytes as f64 - from.resident_bytes as f64)
 }

@@ -12,7 +12,7 @@ use super::clock::{nanoseconds, now_ns, seconds};
 use super::connect::{Client, Faults, OnFault, connect_all};
 use super::messaging;
 use super::meter::Course;
-use super::plan::filter;
+use super::plan::filter_of;
 use super::sequence::{Arrival, Sequence};
 use super::session::{Client as Driven, Signal, drive};
 use super::stamp::{STAMP_BYTES, Stamp, with_id};
@@ -109,6 +109,7 @@ pub(crate) async fn run(
         connect_latencies,
         connect_s,
         connected: clients,
+        subscriptions: None,
         interrupted: bench.interrupt.is_set(),
         course,
     };
@@ -149,7 +150,7 @@ async fn replay(
                 fresh: 0,
             },
         };
-        let (signal, filter, qos) = (signal.clone(), filter(&options.topic), options.qos);
+        let (signal, filter, qos) = (signal.clone(), filter_of(&options.topic), options.qos);
         tasks.push(worker.handle.spawn(async move {
             reader.check.subscribed_ns = now_ns();
             let fault = match subscription(&filter, qos) {

@@ -111,18 +111,31 @@ impl Target {
     ///
     /// # Errors
     /// Why there is no subscription.
-    #[allow(
-        clippy::wildcard_enum_match_arm,
-        reason = "all other packets are equally out of place"
-    )]
     pub(crate) async fn subscribe(
         &self,
         wire: &mut Wire,
         filter: &str,
         qos: QoS,
     ) -> Result<QoS, Fault> {
+        self.subscribe_all(wire, &[filter], qos).await
+    }
+
+    /// Makes several subscriptions at once; the lowest quality of service that the broker has granted.
+    ///
+    /// # Errors
+    /// Why one of them was not made.
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "all other packets are equally out of place"
+    )]
+    pub(crate) async fn subscribe_all<S: AsRef<str>>(
+        &self,
+        wire: &mut Wire,
+        filters: &[S],
+        qos: QoS,
+    ) -> Result<QoS, Fault> {
         self.in_time(async {
-            wire.send(&subscription(filter, qos)?).await?;
+            wire.send(&subscriptions(filters, qos)?).await?;
             loop {
                 match wire.next().await? {
                     Packet::SubAck(ack) => return granted(&ack),
@@ -186,25 +199,38 @@ impl Target {
 
 /// A SUBSCRIBE for this filter.
 pub(crate) fn subscription(filter: &str, qos: QoS) -> Result<Packet, Fault> {
-    let subscription = Subscription {
-        filter: TopicFilter::new(filter.as_bytes())?,
-        options: SubscriptionOptions::of_qos(qos),
-    };
+    subscriptions(&[filter], qos)
+}
+
+/// A SUBSCRIBE for these filters.
+fn subscriptions<S: AsRef<str>>(filters: &[S], qos: QoS) -> Result<Packet, Fault> {
+    let mut all = Vec::with_capacity(filters.len());
+    for filter in filters {
+        all.push(Subscription {
+            filter: TopicFilter::new(filter.as_ref().as_bytes())?,
+            options: SubscriptionOptions::of_qos(qos),
+        });
+    }
     Ok(Packet::Subscribe(Subscribe {
         packet_id: PacketId::new(1).ok_or(Fault::Closed)?,
         properties: Properties::default(),
-        subscriptions: Subscriptions::new([subscription])?,
+        subscriptions: Subscriptions::new(all)?,
     }))
 }
 
-/// The quality of service that a SUBACK for one filter grants.
+/// The lowest quality of service that a SUBACK grants.
 ///
 /// # Errors
 /// Why it grants none.
 pub(crate) fn granted<B: AsRef<[u8]>>(ack: &SubAck<B>) -> Result<QoS, Fault> {
-    let reason = ack.reasons.iter().next();
+    let reason = ack.reasons.iter().max_by_key(rank);
     let reason = reason.unwrap_or(ReasonCode::UnspecifiedError);
     QoS::from_number(reason as u8).ok_or(Fault::SubscriptionRefused(reason))
+}
+
+/// Failures are above all that is granted, and what is granted the higher the less it is.
+fn rank(reason: &ReasonCode) -> u8 {
+    QoS::from_number(*reason as u8).map_or(u8::MAX, |qos| QoS::ExactlyOnce as u8 - qos as u8)
 }
 
 /// `%i` is the number of the client.

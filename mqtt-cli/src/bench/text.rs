@@ -52,6 +52,14 @@ impl Display for Text<'_> {
             latency(f, "to first", retained.first_us.as_ref())?;
             latency(f, "to last", retained.complete_us.as_ref())?;
         }
+        if let Some(subscriptions) = &report.subscriptions {
+            let memory = subscriptions
+                .resident_bytes_each
+                .map(|bytes| format!(", {} bytes of the broker for each", thousands(bytes)));
+            let (made, per_s) = (subscriptions.made, thousands(subscriptions.per_s));
+            let text = format!("{made} besides, {per_s}/s{}", memory.unwrap_or_default());
+            line(f, "subscribed", &text)?;
+        }
         if let Some(shared) = &report.shared {
             let text = format!(
                 "{} to {} messages for each of {}",
