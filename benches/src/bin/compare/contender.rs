@@ -121,7 +121,8 @@ impl Contender {
     /// That it cannot be started or does not listen.
     pub(crate) fn start(&self, program: &Path, directory: &Path) -> io::Result<Running> {
         let port = free_port()?;
-        let configuration = directory.join("contender.conf");
+        // rumqttd goes by the ending; Mosquitto takes any.
+        let configuration = directory.join("contender.toml");
         if let Some(text) = self.configuration {
             fs::write(&configuration, text.replace("PORT", &port.to_string()))?;
         }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::table::{Results, digits};
+use super::table::{Results, Row, digits};
 
 /// Told apart on white and on black, and by those who see few colours.
 const COLOURS: [&str; 6] = [
@@ -72,27 +72,32 @@ pub(crate) fn plot(results: &Results) -> String {
             y + 4.0,
             escape(row.scenario)
         );
-        // The first is drawn last, upon the others.
-        let contenders = results
-            .contenders
-            .iter()
-            .zip(&row.figures)
-            .zip(COLOURS.iter().cycle());
-        for ((name, figures), colour) in contenders.collect::<Vec<_>>().into_iter().rev() {
-            let Some(value) = figures.as_ref().and_then(|figures| figures.cpu_us) else {
-                continue;
-            };
-            let _ = writeln!(
-                svg,
-                "<circle cx=\"{:.1}\" cy=\"{y}\" r=\"6\" fill=\"{colour}\"><title>{}, {}: {} µs</title></circle>",
-                x(value),
-                escape(row.scenario),
-                escape(name),
-                digits(value)
-            );
-        }
+        points(&mut svg, results, row, y, x);
     }
     svg + "</svg>\n"
+}
+
+/// The points of one scenario, at the height `y`.
+fn points(svg: &mut String, results: &Results, row: &Row, y: f64, x: impl Fn(f64) -> f64) {
+    // The first is drawn last, upon the others.
+    let contenders = results
+        .contenders
+        .iter()
+        .zip(&row.figures)
+        .zip(COLOURS.iter().cycle());
+    for ((name, figures), colour) in contenders.collect::<Vec<_>>().into_iter().rev() {
+        let Some(value) = figures.as_ref().and_then(|figures| figures.cpu_us) else {
+            continue;
+        };
+        let _ = writeln!(
+            svg,
+            "<circle cx=\"{:.1}\" cy=\"{y}\" r=\"6\" fill=\"{colour}\"><title>{}, {}: {} µs</title></circle>",
+            x(value),
+            escape(row.scenario),
+            escape(name),
+            digits(value)
+        );
+    }
 }
 
 fn legend(svg: &mut String, contenders: &[String]) {

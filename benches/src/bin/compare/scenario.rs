@@ -1,7 +1,7 @@
 //! What is measured: a table of the runs of `mqtt bench`.
 
 /// A row of the tables.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Scenario {
     /// Its name on the command line, in the tables and in the plot.
     pub(crate) name: &'static str,
