@@ -1,8 +1,11 @@
 //! An application message that outlives the packet it came in.
 
+use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::fmt;
+use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use mqtt_codec::{Properties, PropertyOwner, QoS, TopicName};
 
 use crate::Instant;
@@ -13,7 +16,7 @@ use crate::budget::Charge;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Message {
     /// Topic, then properties, then payload.
-    body: Bytes,
+    body: Box<[u8]>,
     properties_len: u32,
     topic_len: u16,
     /// The quality of service it was published with.
@@ -41,12 +44,8 @@ impl Message {
 
     /// A message of the bytes of a topic name, of a property section to forward, and of a payload.
     pub(crate) fn of_parts(topic: &[u8], properties: &[u8], payload: &[u8]) -> Self {
-        let mut body = BytesMut::with_capacity(topic.len() + properties.len() + payload.len());
-        body.put_slice(topic);
-        body.put_slice(properties);
-        body.put_slice(payload);
         Self {
-            body: body.freeze(),
+            body: [topic, properties, payload].concat().into_boxed_slice(),
             // Both fit: a topic name is at most 65,535 bytes, a packet at most 256 MiB.
             properties_len: properties.len() as u32,
             topic_len: topic.len() as u16,
@@ -65,11 +64,11 @@ impl Message {
             .unwrap_or_default()
     }
 
-    /// The topic name. Costs a check of its bytes; [`Message::topic_bytes`] does not.
+    /// The topic name. Costs a check and a copy of its bytes; [`Message::topic_bytes`] does not.
     #[must_use]
     pub fn topic(&self) -> TopicName {
         // The constructor took a topic name, so this never fails.
-        TopicName::new(self.body.slice(..usize::from(self.topic_len)))
+        TopicName::new(Bytes::copy_from_slice(self.topic_bytes()))
             .unwrap_or_else(|_| unreachable!())
     }
 
@@ -91,12 +90,6 @@ impl Message {
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         self.body.get(self.payload_at()..).unwrap_or_default()
-    }
-
-    /// The payload, sharing the message's memory.
-    #[must_use]
-    pub fn payload_bytes(&self) -> Bytes {
-        self.body.slice(self.payload_at()..)
     }
 
     /// Bytes of topic, properties and payload.
@@ -132,5 +125,47 @@ impl fmt::Debug for Message {
             .field("properties", &self.properties())
             .field("expires", &self.expires)
             .finish()
+    }
+}
+
+/// A message that is found, and ordered, by its topic, without a copy of that.
+#[derive(Clone, Debug)]
+pub(crate) struct ByTopic(pub(crate) Arc<Message>);
+
+impl Borrow<[u8]> for ByTopic {
+    fn borrow(&self) -> &[u8] {
+        self.0.topic_bytes()
+    }
+}
+
+impl PartialEq for ByTopic {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.topic_bytes() == other.0.topic_bytes()
+    }
+}
+
+impl Eq for ByTopic {}
+
+impl PartialOrd for ByTopic {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ByTopic {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.topic_bytes().cmp(other.0.topic_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There may be millions that are retained or queued.
+    #[test]
+    fn a_message_is_small() {
+        let size = size_of::<Message>();
+        assert!(size <= 40, "{size} bytes beside its text");
     }
 }

@@ -3,8 +3,6 @@
 //! In that order all topics below `a/` are neighbours, so a filter's matches are found by seeking:
 //! past a level that cannot match, to the next that can.
 
-use std::borrow::Borrow;
-use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -12,18 +10,15 @@ use std::sync::Arc;
 use mqtt_codec::{TopicFilter, levels};
 
 use super::deadlines::Second;
+use crate::message::ByTopic;
 use crate::{Instant, Message};
-
-/// A retained message, ordered by its topic.
-#[derive(Debug)]
-struct Entry(Arc<Message>);
 
 /// All retained messages.
 #[derive(Debug, Default)]
 pub(crate) struct Retained {
-    entries: BTreeSet<Entry>,
+    entries: BTreeSet<ByTopic>,
     /// Those whose lifetime ends, by the second in which that is handled.
-    lifetimes: BTreeSet<(Second, Entry)>,
+    lifetimes: BTreeSet<(Second, ByTopic)>,
 }
 
 /// How far a replay has come. It stays valid whatever changes meanwhile.
@@ -46,19 +41,19 @@ impl Retained {
         self.remove(message.topic_bytes());
         if let Some(expires) = message.expires {
             self.lifetimes
-                .insert((Second::of(expires), Entry(message.clone())));
+                .insert((Second::of(expires), ByTopic(message.clone())));
         }
-        self.entries.insert(Entry(message));
+        self.entries.insert(ByTopic(message));
     }
 
     /// Removes the retained message of a topic; false if there was none. `[MQTT-3.3.1-6]`
     pub(crate) fn remove(&mut self, topic: &[u8]) -> bool {
         let removed = self.entries.take(topic);
-        if let Some(Entry(message)) = &removed
+        if let Some(ByTopic(message)) = &removed
             && let Some(expires) = message.expires
         {
             self.lifetimes
-                .remove(&(Second::of(expires), Entry(message.clone())));
+                .remove(&(Second::of(expires), ByTopic(message.clone())));
         }
         removed.is_some()
     }
@@ -71,7 +66,7 @@ impl Retained {
     /// Removes a message whose lifetime is over.
     pub(crate) fn take_expired(&mut self, now: Instant) -> Option<Arc<Message>> {
         self.next_expiry().filter(|next| *next <= now)?;
-        let (_, Entry(message)) = self.lifetimes.pop_first()?;
+        let (_, ByTopic(message)) = self.lifetimes.pop_first()?;
         self.entries.remove(message.topic_bytes());
         Some(message)
     }
@@ -118,7 +113,7 @@ impl Retained {
         None
     }
 
-    fn seek(&self, cursor: &Cursor) -> Option<&Entry> {
+    fn seek(&self, cursor: &Cursor) -> Option<&ByTopic> {
         let from: Bound<&[u8]> = match cursor {
             Cursor::Start => Bound::Unbounded,
             Cursor::From(topic) => Bound::Included(topic),
@@ -188,32 +183,6 @@ fn behind(topic: &[u8], level_end: Option<usize>) -> Match {
     match level_end.and_then(|end| topic.get(..end)) {
         Some(level) => Match::SeekTo([level, &[b'/' + 1]].concat()),
         None => Match::End,
-    }
-}
-
-impl Borrow<[u8]> for Entry {
-    fn borrow(&self) -> &[u8] {
-        self.0.topic_bytes()
-    }
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.topic_bytes() == other.0.topic_bytes()
-    }
-}
-
-impl Eq for Entry {}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Entry {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.0.topic_bytes().cmp(other.0.topic_bytes())
     }
 }
 

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use mqtt_codec::{PacketId, TopicFilter, TopicName};
 
 use super::{Change, Delivery, Expiring, SessionRecord, StoredSession, SubscriptionRecord};
+use crate::message::ByTopic;
 use crate::{ClientId, Message};
 
 /// The state that a sequence of changes adds up to.
 #[derive(Clone, Debug, Default)]
 pub struct Model {
     sessions: BTreeMap<ClientId, Session>,
-    retained: BTreeMap<TopicName, Arc<Message>>,
+    retained: BTreeSet<ByTopic>,
     expiring: BTreeSet<Expiring>,
 }
 
@@ -39,8 +40,8 @@ impl Model {
                     self.forget_expiry(&client, seq, &delivery);
                 }
             }
-            Change::PutRetained { message } => drop(self.retained.insert(message.topic(), message)),
-            Change::DeleteRetained { topic } => drop(self.retained.remove(&topic)),
+            Change::PutRetained { message } => drop(self.retained.replace(ByTopic(message))),
+            Change::DeleteRetained { topic } => drop(self.retained.remove(topic.as_bytes())),
             Change::PutSubscription {
                 client,
                 filter,
@@ -147,9 +148,12 @@ impl Model {
     pub fn retained(&self, after: Option<&TopicName>, limit: usize) -> Vec<Arc<Message>> {
         let page = self
             .retained
-            .range::<TopicName, _>((beyond(after), Bound::Unbounded))
+            .range::<[u8], _>((
+                beyond(after.map(|topic| topic.as_bytes())),
+                Bound::Unbounded,
+            ))
             .take(limit);
-        page.map(|(_, message)| message.clone()).collect()
+        page.map(|ByTopic(message)| message.clone()).collect()
     }
 }
 
