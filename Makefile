@@ -174,6 +174,12 @@ bench-compare: rocksdb ## mqttd beside Mosquitto, rumqttd and a mere forwarder, 
 	@'$(TARGET_DIR)/release/compare' --programs '$(TARGET_DIR)/release' --rumqttd '$(RUMQTTD)' \
 		$(if $(MOSQUITTO),--mosquitto '$(MOSQUITTO)') $(ARGS)
 
+# Connections need twice as many open files: `ulimit -n` bounds them. ARGS="--connections 5000", for instance.
+.PHONY: bench-memory
+bench-memory: rocksdb ## bytes of memory for each connection, subscription, session and message of a server
+	cargo build --release -p mqtt-server -p benches
+	'$(TARGET_DIR)/release/memory' --dir '$(TARGET_DIR)' --mqttd '$(TARGET_DIR)/release/mqttd' $(ARGS)
+
 .PHONY: simulate
 simulate: rocksdb ## the simulations of engine and client with more seeds than in the tests: SEEDS=1000
 	SIMULATE_SEEDS=$(SEEDS) cargo test --release -p mqtt-broker-core -p mqtt-store-rocksdb --test simulate -- --nocapture
