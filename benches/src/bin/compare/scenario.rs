@@ -49,10 +49,10 @@ const fn plain(scenario: Scenario) -> Scenario {
 /// All of them, in the order of the tables.
 pub(crate) const SCENARIOS: &[Scenario] = &[
     plain(timed("pairs", "pairs -c 20")),
-    plain(timed("pairs-4k", "pairs -c 20 -s 4096")),
+    plain(timed("pairs-4k", "pairs -c 20 -s 4096 --window 128")),
     plain(timed("fan-out", "fan-out -c 100")),
     plain(timed("fan-out-1000", "fan-out -c 1000")),
-    plain(timed("fan-out-4k", "fan-out -c 100 -s 4096")),
+    plain(timed("fan-out-4k", "fan-out -c 100 -s 4096 --window 128")),
     plain(timed("fan-in", "fan-in -c 20")),
     plain(timed("single", "pairs -c 100 --window 1")),
     timed("pairs-qos1", "pairs -c 20 -q 1"),
@@ -67,7 +67,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     timed("rate", "pairs -c 20 -q 1 --rate 5000"),
     timed("subscriptions", "pairs -c 20 --subscriptions 200000"),
     counted("retained", "retained -c 1 -L 50000"),
-    plain(counted("connections", "connections -c CLIENTS")),
+    counted("connections", "connections -c CLIENTS"),
 ];
 
 #[cfg(test)]
