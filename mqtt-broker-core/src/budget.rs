@@ -2,7 +2,8 @@
 //!
 //! Each place where something waits, an outbox or a queue, may hold at most a [share](Budget::share) of what
 //! is left: as memory gets short, the backlog that anybody may have shrinks. All outboxes together may hold
-//! half of it, an equal part each. So who keeps up is not touched by those who do not, however many they are.
+//! half of it, an equal part each, and the last quarter is not for what stays: retained messages, packets that
+//! are not whole. So who keeps up is not touched by those who do not, however many they are.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -106,22 +107,26 @@ impl Budget {
         }
     }
 
+    /// True if more than a quarter is left, which is not for what stays.
+    pub(crate) fn has_reserve(&self) -> bool {
+        !self.is_limited() || self.share() > self.0.total.bytes_max / 4 / SHARES
+    }
+
     /// True if a queue that holds `waiting` bytes may get so many more. Few may wait for anybody, however
     /// short memory is.
     pub(crate) fn fits(&self, waiting: usize, bytes: usize) -> bool {
         !self.is_limited() || waiting + bytes <= self.share().max(SMALL_BYTES)
     }
 
-    /// The same of an outbox. One that is empty may get a message of any size, as long as half of the budget is
-    /// left after that.
+    /// The same of an outbox. One that is empty may get a message that is larger than its part, as long as
+    /// there is enough for others.
     pub(crate) fn fits_outbox(&self, waiting: usize, bytes: usize) -> bool {
         if !self.is_limited() {
             return true;
         }
-        let half = self.0.total.bytes_max / 2;
-        let part = half / self.0.total.connections().max(1);
+        let part = self.0.total.bytes_max / 2 / self.0.total.connections().max(1);
         waiting + bytes <= self.share().min(part).max(SMALL_BYTES)
-            || (waiting == 0 && bytes <= half.saturating_sub(self.used()))
+            || (waiting == 0 && bytes <= self.share() && self.has_reserve())
     }
 
     /// Counts a message of so many bytes for as long as the charge is there.

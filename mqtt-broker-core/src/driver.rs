@@ -185,16 +185,14 @@ impl Shards {
         let mut state = self.lock(shard)?;
         let State { engine, out, .. } = &mut *state;
         let now = self.clock.now();
+        let alarm = AlarmOnDrop(&self.work);
         if self.are_several() {
             engine.receive(now, out);
         }
-        let alarm = AlarmOnDrop(&self.work);
         let result = act(engine, now, out);
         std::mem::forget(alarm);
         let reached = self.finish(shard, state, now);
-        if self.are_several() {
-            self.see_to_all(reached.with(ShardSet::of(shard)));
-        }
+        self.look(reached.with(ShardSet::of(shard)));
         Ok(result)
     }
 
@@ -221,6 +219,7 @@ impl Shards {
             return Ok(false);
         }
         self.lock(shard)?.stalled.push(cx.waker().clone());
+        self.look(ShardSet::of(shard));
         // There may have been a commit meanwhile, which nobody has been woken for.
         Ok(self.is_clogged())
     }
@@ -249,6 +248,13 @@ impl Shards {
         self.work.notify_one();
     }
 
+    /// Looks at the inboxes of these shards, whose locks have been let go.
+    fn look(&self, shards: ShardSet) {
+        if self.are_several() {
+            self.see_to_all(shards);
+        }
+    }
+
     /// Sees to what has come for these shards.
     fn see_to_all(&self, shards: ShardSet) {
         for shard in shards {
@@ -263,7 +269,9 @@ impl Shards {
             }
             if inbox.bytes() > ARRIVED_BYTES_MAX {
                 // It is dead if it cannot be had, and all that has come is lost anyway.
-                let _ = self.with(shard, |_, _, _| ());
+                if let Ok(state) = self.lock(shard) {
+                    self.receive(shard, state);
+                }
             }
         }
     }
@@ -271,7 +279,7 @@ impl Shards {
     /// Receives what has come for a shard, if nobody works with it.
     fn try_receive(&self, shard: usize) -> Attempt {
         let state = self.shards.get(shard).map(|shard| shard.state.try_lock());
-        let Some(Ok(mut state)) = state else {
+        let Some(Ok(state)) = state else {
             if let Some(Err(TryLockError::Poisoned(_))) = state {
                 self.work.notify_one();
             }
@@ -280,11 +288,18 @@ impl Shards {
         if state.phase == Phase::Failed {
             return Attempt::Held;
         }
+        self.receive(shard, state);
+        Attempt::Handled
+    }
+
+    /// Receives what has come for a shard, and lets go of it.
+    fn receive(&self, shard: usize, mut state: MutexGuard<'_, State>) {
         let now = self.clock.now();
         let State { engine, out, .. } = &mut *state;
+        let alarm = AlarmOnDrop(&self.work);
         engine.receive(now, out);
+        std::mem::forget(alarm);
         self.finish(shard, state, now);
-        Attempt::Handled
     }
 
     fn lock(&self, shard: usize) -> Result<MutexGuard<'_, State>, Dead> {

@@ -58,8 +58,8 @@ pub struct Engine {
     next_epoch: u32,
     /// True once the broker shuts down.
     shutting_down: bool,
-    /// State of the generator of client identifiers.
-    dice: u64,
+    /// How many numbers client identifiers have been made from.
+    rolls: u64,
 }
 
 /// An engine's place among the shards of its broker.
@@ -123,8 +123,7 @@ impl Engine {
             spare_mail: Mail::default(),
             next_epoch: 0,
             shutting_down: false,
-            // The generators of two shards are to give different numbers.
-            dice: settings.seed ^ (shard as u64) << 32,
+            rolls: 0,
             settings,
         }
     }

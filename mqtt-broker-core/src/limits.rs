@@ -15,8 +15,9 @@ pub struct Limits {
     /// nothing is counted. Each queue may hold an eighth of what is left, and so may each outbox, but all
     /// outboxes together no more than half of it, an equal part each. So memory that runs short is short for
     /// those who have a backlog: what comes on top is dropped, not queued or not retained, and counted. 4 KiB
-    /// may wait for anybody. A packet that is larger than what is left ends its connection (0x97), and new
-    /// connections, sessions and subscriptions are refused (0x97) once nothing is left.
+    /// may wait for anybody. The last quarter is not for retained messages and large packets, which end
+    /// their connection (0x97), and new connections, sessions and subscriptions are refused (0x97) once nothing
+    /// is left.
     pub memory_bytes_max: usize,
     /// Sessions at a time, those of clients that are away included. Default 10,000,000: 4 GB of memory. A
     /// client whose session would be one more is refused (0x97).
@@ -65,7 +66,7 @@ pub struct Limits {
     pub topic_alias_maximum: u16,
     /// Topic aliases that the broker sets on a connection. Default 32.
     pub topic_aliases_out_max: u16,
-    /// Topics whose routes are remembered. Default 8,192.
+    /// Topics whose routes each shard remembers. Default 8,192.
     pub routes_cached_max: usize,
     /// Bytes of packets and messages that wait for a commit before the broker stops reading. Default
     /// 64 MiB. As much may be under way to the store besides.
@@ -75,7 +76,7 @@ pub struct Limits {
     /// Milliseconds that the removal of complete deliveries may wait for a commit that something else
     /// needs. Default 100: a crash meanwhile lets them be sent once more.
     pub removal_delay_ms: u32,
-    /// Removals that wait at most. Default 10,000.
+    /// Removals that wait at most, in each shard. Default 10,000.
     pub removals_max: usize,
     /// Milliseconds that a closing connection gets to take what was written to it. Default 5,000.
     pub linger_ms: u32,

@@ -200,7 +200,9 @@ impl ConnectionTask {
                 let bytes = mem::take(&mut self.partial);
                 let rest = self.batch_large(bytes)?;
                 self.set_partial(rest);
-                self.check_partial()?;
+                if !self.check_partial()? {
+                    return Poll::Ready(Ok(Read::Full));
+                }
             }
             Poll::Ready(Ok(if full { Read::Full } else { Read::Some }))
         })
@@ -218,15 +220,15 @@ impl ConnectionTask {
         }
     }
 
-    /// Ends the connection if there is no memory for the packet that is coming.
-    fn check_partial(&self) -> Result<(), Over> {
-        // It is counted itself.
-        let waiting = self.partial.len();
-        if waiting > PARTIAL_BYTES_SMALL && self.shards.budget().share() < waiting / 8 {
-            let id = self.id;
-            self.handle(|engine, now, out| engine.handle(now, Input::TooLarge(id), out))?;
+    /// Ends the connection if there is no memory for the packet that is coming; false if so.
+    fn check_partial(&mut self) -> Result<bool, Over> {
+        if self.partial.len() <= PARTIAL_BYTES_SMALL || self.shards.budget().has_reserve() {
+            return Ok(true);
         }
-        Ok(())
+        self.set_partial(Vec::new());
+        let id = self.id;
+        self.handle(|engine, now, out| engine.handle(now, Input::TooLarge(id), out))?;
+        Ok(false)
     }
 
     /// A packet that is larger than the buffer is looked at again only when it can be whole.

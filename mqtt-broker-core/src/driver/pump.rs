@@ -5,6 +5,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::{Dead, Phase, PumpTime, Shards, State};
+use crate::state::ShardSet;
 use crate::store::{Batch, Change, SessionStore, StoreError};
 use crate::{Input, Instant, Read, Work};
 
@@ -107,6 +108,11 @@ async fn read(store: &dyn SessionStore, wanted: Read) -> Result<Input<'static>, 
 }
 
 impl Shards {
+    fn everyone(&self) -> ShardSet {
+        let each = self.all().map(ShardSet::of);
+        each.fold(ShardSet::default(), ShardSet::with)
+    }
+
     /// What the pump has to do now.
     fn outlook(&self) -> Result<Outlook, Dead> {
         let (mut next, mut stopped) = (None, true);
@@ -114,9 +120,6 @@ impl Shards {
             let mut state = self.lock(shard)?;
             let stopping = state.phase == Phase::Stopping;
             stopped &= stopping;
-            if self.are_several() && state.engine.has_arrivals() {
-                return Ok(Outlook::Work);
-            }
             match self.pump_time(&mut state, self.clock.now()) {
                 PumpTime::Now if !(stopping && state.out.work() == Work::Nothing) => {
                     return Ok(Outlook::Work);
@@ -130,6 +133,8 @@ impl Shards {
                     next = next.into_iter().chain(time).min();
                 }
             }
+            drop(state);
+            self.look(ShardSet::of(shard));
         }
         Ok(if stopped {
             Outlook::Stopped
@@ -140,24 +145,17 @@ impl Shards {
 
     /// Handles what is due, and takes what is to be committed and to be read.
     ///
-    /// With all shards stopped for a moment, and nothing on its way between them: so a commit has all of the
-    /// changes that a message brings, or none, in however many shards they are.
+    /// The latter with all shards stopped for a moment, and nothing on its way between them: so a commit has all
+    /// of the changes that a message brings, or none, in however many shards they are.
     fn take_work(&self) -> Result<Taken, Dead> {
+        for shard in self.all() {
+            self.handle_due(shard)?;
+        }
         let mut states: Vec<MutexGuard<'_, State>> = self
             .all()
             .map(|shard| self.lock(shard))
             .collect::<Result<_, _>>()?;
         let now = self.clock.now();
-        for state in &mut states {
-            let State {
-                engine, out, phase, ..
-            } = &mut **state;
-            // Whoever stops leaves what is due for the next start.
-            let due = engine.deadline().is_some_and(|deadline| deadline <= now);
-            if due && *phase == Phase::Running {
-                engine.handle(now, Input::Deadline, out);
-            }
-        }
         let mut taken = Taken {
             changes: None,
             reads: Vec::new(),
@@ -185,7 +183,25 @@ impl Shards {
         for (shard, state) in states.into_iter().enumerate() {
             self.finish(shard, state, now);
         }
+        self.look(self.everyone());
         Ok(taken)
+    }
+
+    /// Handles what is due in a shard. Whoever stops leaves that for the next start.
+    fn handle_due(&self, shard: usize) -> Result<(), Dead> {
+        let mut state = self.lock(shard)?;
+        let now = self.clock.now();
+        let due = state
+            .engine
+            .deadline()
+            .is_some_and(|deadline| deadline <= now);
+        if due && state.phase == Phase::Running {
+            let State { engine, out, .. } = &mut *state;
+            engine.handle(now, Input::Deadline, out);
+        }
+        let reached = self.finish(shard, state, now);
+        self.look(reached.with(ShardSet::of(shard)));
+        Ok(())
     }
 
     /// What was taken has been committed: lets go of what waited for that, and nothing else does.
@@ -200,6 +216,7 @@ impl Shards {
             let stalled = std::mem::take(&mut self.lock(shard)?.stalled);
             stalled.into_iter().for_each(Waker::wake);
         }
+        self.look(self.everyone());
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! CONNECT: a client is let in, and its session made or resumed.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
@@ -342,12 +343,13 @@ impl Engine {
         }
     }
 
-    /// The next number of the generator (SplitMix64).
+    /// The next number of the generator: a hash (SipHash) of the seed and a counter, which tells nothing about
+    /// either.
     fn roll(&mut self) -> u64 {
-        self.dice = self.dice.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.dice ^ (self.dice >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
+        self.rolls += 1;
+        let mut hasher = DefaultHasher::new();
+        (self.settings.seed, self.seat.shard, self.rolls).hash(&mut hasher);
+        hasher.finish()
     }
 }
 

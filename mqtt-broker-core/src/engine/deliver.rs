@@ -180,14 +180,12 @@ impl NewDelivery<'_, '_> {
     /// `[MQTT-4.3.1-1]`
     fn send_at_most_once(mut self, session: &mut Session, connection: &mut Connection) {
         let indexes = self.indexes.clone();
-        let count = indexes.len() as u64;
-        let bytes_max = self.limits.outbox_bytes_max;
-        if !connection.outbox.has_room(bytes_max) {
-            self.out.counters.dropped_slow += count;
-        } else if !self.fits_memory(connection) {
-            self.out.counters.dropped_memory += count;
+        if !connection.outbox.has_room(self.limits.outbox_bytes_max) {
+            self.out.counters.dropped_slow += indexes.len() as u64;
         } else if session.outbound.is_clear() {
-            self.send_fitting(session, connection, indexes, |this, _, to, indexes| {
+            let fitting = self.fitting(connection, indexes.clone());
+            self.out.counters.dropped_memory += (indexes.end - fitting.end) as u64;
+            self.send_fitting(session, connection, fitting, |this, _, to, indexes| {
                 this.send(to, indexes, |_| PublishQoS::AtMostOnce, Release::Now);
             });
         } else {
@@ -230,13 +228,13 @@ impl NewDelivery<'_, '_> {
             && self.has_queue_room(session)
             && connection.outbox.has_room(self.limits.outbox_bytes_max)
         {
-            if !self.fits_memory(connection) {
-                // Nothing else may bring its turn.
+            let fitting = self.fitting(connection, indexes.clone());
+            if fitting.end < indexes.end {
+                // Nothing else may bring the turn of the others.
                 self.starved.note(self.now, id);
-                return self.queue_all(session, indexes, outcome);
             }
             let room = session.outbound.room(connection.receive_maximum);
-            let behind = indexes.end.min(indexes.start + room);
+            let behind = fitting.end.min(indexes.start + room);
             queued = behind > indexes.start;
             let now = indexes.start..behind;
             self.send_fitting(session, connection, now, Self::send_numbered);
@@ -257,7 +255,7 @@ impl NewDelivery<'_, '_> {
         let mut queued = false;
         for index in indexes {
             let bytes = self.publication.payloads.get(index).len();
-            let short = !self.budget.fits(session.outbound.waiting_bytes(), bytes);
+            let short = !self.fits_queue(session, bytes);
             if self.has_queue_room(session) && !short {
                 self.wait(index, session);
                 queued = true;
@@ -271,15 +269,30 @@ impl NewDelivery<'_, '_> {
         queued
     }
 
-    /// True if there is memory for these messages in the client's outbox.
-    fn fits_memory(&self, connection: &Connection) -> bool {
+    /// The first of these messages, as many as there is memory for in the client's outbox.
+    fn fitting(&self, connection: &Connection, indexes: Range<usize>) -> Range<usize> {
         if !self.budget.is_limited() {
-            return true;
+            return indexes;
         }
-        let payloads = self.publication.payloads;
-        let bytes = self.indexes.clone().map(|index| payloads.get(index).len());
-        self.budget
-            .fits_outbox(connection.outbox.waiting(), bytes.sum())
+        let mut waiting = connection.outbox.waiting();
+        let mut fitting = indexes.start..indexes.start;
+        for index in indexes {
+            let bytes = self.publication.topic.len() + self.publication.payloads.get(index).len();
+            if !self.budget.fits_outbox(waiting, bytes) {
+                break;
+            }
+            waiting += bytes;
+            fitting.end = index + 1;
+        }
+        fitting
+    }
+
+    /// True if there is memory for one more message in the queue. One that only the store holds takes up memory
+    /// too, where that is the store.
+    fn fits_queue(&self, session: &Session, bytes: usize) -> bool {
+        let here = session.connection.is_some();
+        self.budget.fits(session.outbound.waiting_bytes(), bytes)
+            && (here || bytes <= self.budget.share())
     }
 
     fn has_queue_room(&self, session: &Session) -> bool {

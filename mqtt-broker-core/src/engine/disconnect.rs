@@ -103,6 +103,9 @@ impl Engine {
     }
 
     pub(super) fn handle_too_large(&mut self, now: Instant, id: ConnectionId, out: &mut Output) {
+        if self.connection_mut(id).is_none() {
+            return;
+        }
         out.counters.refused_memory += 1;
         if self.connection_session(id).is_some() {
             self.close(now, id, Cause::Refused(ReasonCode::QuotaExceeded), out);
@@ -265,6 +268,10 @@ impl Engine {
             return;
         };
         session.outbound.disconnect();
+        self.show(id);
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
         let queued = session.outbound.waiting() > 0;
         put_session(session, out);
         self.watch_session(id);

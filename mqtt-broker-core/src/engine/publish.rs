@@ -38,6 +38,12 @@ impl Outcome {
         self.overflowed |= 1 << (index % RUN_MAX);
     }
 
+    /// All of it has found no room on its way.
+    pub(super) fn overflow_all(&mut self, publication: &Publication<'_>, out: &mut Output) {
+        out.counters.dropped_memory += publication.len() as u64;
+        (0..publication.len()).for_each(|index| self.overflow(index));
+    }
+
     const fn has_overflowed(&self, index: usize) -> bool {
         self.overflowed & (1 << (index % RUN_MAX)) != 0
     }
@@ -324,6 +330,8 @@ impl Engine {
         let _order = seat.exchange.order(publication.topic);
         // What has its place before this.
         self.receive(now, out);
+        // Who has subscribed meanwhile may get what has its place behind this, and so gets this, too.
+        let route = self.routes.route(&seat.exchange, publication.topic);
         self.post(&route, publication, &mut outcome, out);
         self.deliver_run(now, &route, publication, &mut outcome, out);
         outcome
@@ -379,7 +387,10 @@ impl Engine {
         for shard in others {
             if let Some(inbox) = exchange.inbox(shard) {
                 let all = 0..publication.len();
-                inbox.post(route, Target::Receivers, publication, all, stored);
+                let taken = inbox.post(route, Target::Receivers, publication, all, stored);
+                if !taken {
+                    outcome.overflow_all(publication, out);
+                }
                 out.reach(shard);
             }
         }
@@ -446,7 +457,8 @@ impl Engine {
             }
         } else {
             let full = exchange.retained_len() >= self.settings.limits.retained_max;
-            let short = publication.payloads.get(0).len() > self.budget.share();
+            let bytes = publication.payloads.get(0).len();
+            let short = bytes > self.budget.share() || !self.budget.has_reserve();
             if short || (full && retained.get(topic).is_none()) {
                 out.counters.not_retained += 1;
                 outcome.overflow(0);

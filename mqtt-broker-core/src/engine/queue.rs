@@ -104,29 +104,9 @@ impl Engine {
     pub(super) fn replay(&mut self, now: Instant, id: SessionId, out: &mut Output) {
         let mut budget = REPLAY_BUDGET;
         while budget > 0 {
-            let limits = &self.settings.limits;
-            let Some(session) = self.sessions.get_mut(id) else {
-                return;
-            };
-            if !session.has_replays() {
+            if !self.replay_next(now, id, &mut budget, out) {
                 return;
             }
-            let Some(connection) = session
-                .connection
-                .and_then(|id| self.connections.get(id.index as usize))
-            else {
-                return;
-            };
-            let free = session.outbound.is_clear()
-                && session.outbound.may_send(connection.receive_maximum);
-            // An acknowledgement or the outbox running empty brings us back.
-            if !free || !connection.outbox.has_room(limits.outbox_bytes_max) {
-                return;
-            }
-            if !self.budget.fits_outbox(connection.outbox.waiting(), 0) {
-                return self.starved.note(now, id);
-            }
-            self.replay_next(now, id, &mut budget, out);
         }
         // There is more to look at: go on when what was sent has been written, and others have had
         // their turn.
@@ -136,35 +116,74 @@ impl Engine {
         }
     }
 
-    /// Sends the next retained message for the oldest of the new subscriptions, if there is one.
-    fn replay_next(&mut self, now: Instant, id: SessionId, budget: &mut usize, out: &mut Output) {
+    /// Sends the next retained message for the oldest of the new subscriptions, if there is one. False if
+    /// there is nothing more to send, or no room for it now.
+    fn replay_next(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        budget: &mut usize,
+        out: &mut Output,
+    ) -> bool {
         let seat = self.seat.clone();
-        let Some(session) = self.sessions.get_mut(id) else {
-            return;
-        };
-        let Some(replay) = session.replays().front_mut() else {
-            return;
-        };
-        let retained = seat.exchange.retained();
-        let found = retained.next(&replay.filter, &mut replay.cursor, budget);
-        let first = replay.granted;
-        if found.is_none() && *budget > 0 {
-            session.replays().pop_front();
+        if self
+            .sessions
+            .get(id)
+            .is_none_or(|session| !session.has_replays())
+        {
+            return false;
         }
+        let retained = seat.exchange.retained();
         if seat.exchange.shards() > 1 {
-            // What was published before the message that was found is not to come behind it.
+            // What was published before the message that is found is not to come behind it.
             self.receive(now, out);
         }
-        drop(retained);
-        if let Some(message) = found.filter(|message| !message.is_expired(now)) {
-            let receiver = Receiver {
-                session: id,
-                first,
-                others: Vec::new(),
-            };
-            let mut outcome = Outcome::default();
-            self.deliver_retained(now, &message, &receiver, &mut outcome, out);
+        let outbox_bytes_max = self.settings.limits.outbox_bytes_max;
+        let Some(session) = self.sessions.get_mut(id) else {
+            return false;
+        };
+        let connection = session.connection;
+        let Some(connection) = connection.and_then(|id| self.connections.get(id.index as usize))
+        else {
+            return false;
+        };
+        let free =
+            session.outbound.is_clear() && session.outbound.may_send(connection.receive_maximum);
+        // An acknowledgement or the outbox running empty brings us back.
+        if !free || !connection.outbox.has_room(outbox_bytes_max) {
+            return false;
         }
+        let Some(replay) = session.replays().front_mut() else {
+            return false;
+        };
+        let before = replay.cursor.clone();
+        let found = retained.next(&replay.filter, &mut replay.cursor, budget);
+        drop(retained);
+        let Some(message) = found else {
+            if *budget > 0 {
+                session.replays().pop_front();
+            }
+            return true;
+        };
+        if message.is_expired(now) {
+            return true;
+        }
+        if !self
+            .budget
+            .fits_outbox(connection.outbox.waiting(), message.len())
+        {
+            replay.cursor = before;
+            self.starved.note(now, id);
+            return false;
+        }
+        let receiver = Receiver {
+            session: id,
+            first: replay.granted,
+            others: Vec::new(),
+        };
+        let mut outcome = Outcome::default();
+        self.deliver_retained(now, &message, &receiver, &mut outcome, out);
+        true
     }
 
     // [MQTT-3.3.1-8] of 3.1.1

@@ -122,7 +122,7 @@ impl Engine {
             RetainHandling::DoNotSend => false,
         };
         // Shared subscriptions get no retained messages.
-        if wanted && filter.share_name().is_none() && self.seat.exchange.retained_len() > 0 {
+        if wanted && filter.share_name().is_none() && self.seat.exchange.may_have_retained() {
             // One that is under way for the same filter begins anew. In one packet, each of the same
             // filter brings its own, as long as there are not too many.
             earlier.retain(|replay| replay.filter.as_bytes() != filter.as_bytes());

@@ -1,8 +1,8 @@
 //! What the shards of a broker have in common: subscriptions, retained messages, and the inboxes
 //! through which they give each other messages.
 //!
-//! Locks are taken in this order, and no two of a kind at once: a shard, a topic's order, retained
-//! messages, subscriptions, an inbox.
+//! Locks are taken in this order: a shard, a topic's order, retained messages, subscriptions, an inbox. No two of
+//! a kind are held at once, but for the shards, which the pump takes one after the other.
 
 use std::collections::HashSet;
 use std::hash::BuildHasher;
@@ -216,6 +216,11 @@ impl Exchange {
     /// How many retained messages there are.
     pub(crate) fn retained_len(&self) -> usize {
         self.retained_len.load(Ordering::Relaxed)
+    }
+
+    /// False if there are none, also none that is being retained now in another shard.
+    pub(crate) fn may_have_retained(&self) -> bool {
+        self.shards() > 1 || self.retained_len() > 0
     }
 
     /// Notes how many there are now.

@@ -13,8 +13,12 @@ use crate::{Instant, Message};
 
 /// From so many bytes of payload on, messages are shared and not copied.
 const SHARED_BYTES_MIN: usize = 4 * 1024;
-/// Bytes of memory that a taken mail keeps for the next one.
+/// Bytes that may have come before no more messages are taken. Whoever brings them sees to them, so it is not
+/// reached but by what one read of one client makes, or while a shard is held up.
+const SIZE_MAX: usize = 32 * 1024 * 1024;
+/// Bytes, and items, whose memory a taken mail keeps for the next one.
 const KEPT_BYTES_MAX: usize = 256 * 1024;
+const KEPT_ITEMS_MAX: usize = 1024;
 
 /// What has come for a shard, in the order in which it is to be handled.
 #[derive(Debug, Default)]
@@ -27,6 +31,8 @@ pub(crate) struct Mail {
     bytes: Vec<u8>,
     ends: Vec<usize>,
     messages: Vec<Arc<Message>>,
+    /// Bytes that all of it takes up.
+    size: usize,
 }
 
 #[derive(Debug)]
@@ -65,9 +71,9 @@ struct Run {
     qos: QoS,
     retain: bool,
     expires: Option<Instant>,
-    /// Where its topic begins, its properties, and its payloads.
-    topic: usize,
-    properties: usize,
+    /// Where its topic is, its properties, and where its payloads begin.
+    topic: Range<usize>,
+    properties: Range<usize>,
     payloads: usize,
     /// Which ends, or messages, are its own.
     parts: Range<usize>,
@@ -81,14 +87,13 @@ impl Inbox {
         self.mail().items.is_empty()
     }
 
-    /// Bytes that have come.
+    /// Bytes that what has come takes up.
     pub(crate) fn bytes(&self) -> usize {
-        let mail = self.mail();
-        let shared = mail.messages.iter().map(|message| message.len());
-        mail.bytes.len() + shared.sum::<usize>()
+        self.mail().size
     }
 
-    /// Puts messages in, those with these indexes.
+    /// Puts messages in, those with these indexes. False if too much has come already: a client that makes up
+    /// long topics by aliases sends far less than that.
     pub(crate) fn post(
         &self,
         route: &Arc<Route>,
@@ -96,20 +101,26 @@ impl Inbox {
         publication: &mut Publication<'_>,
         indexes: Range<usize>,
         share: bool,
-    ) {
+    ) -> bool {
         let payload_bytes = |index| publication.payloads.get(index).len();
         let shared = share || indexes.clone().map(payload_bytes).sum::<usize>() >= SHARED_BYTES_MIN;
         let mut mail = self.mail();
         let mail = &mut *mail;
-        let topic = mail.bytes.len();
-        mail.bytes.extend_from_slice(publication.topic);
+        if mail.size > SIZE_MAX {
+            return false;
+        }
+        let before = mail.bytes.len();
+        let topic = mail.put_topic(publication.topic);
         let properties = mail.bytes.len();
         mail.bytes.extend_from_slice(publication.properties);
         let payloads = mail.bytes.len();
         let parts = if shared {
             let start = mail.messages.len();
-            mail.messages
-                .extend(indexes.map(|index| publication.message(index)));
+            for index in indexes {
+                let message = publication.message(index);
+                mail.size += message.len();
+                mail.messages.push(message);
+            }
             start..mail.messages.len()
         } else {
             let start = mail.ends.len();
@@ -120,6 +131,7 @@ impl Inbox {
             }
             start..mail.ends.len()
         };
+        mail.size += size_of::<Item>() + mail.bytes.len() - before;
         mail.items.push(Item::Run(Run {
             route: route.clone(),
             target,
@@ -128,16 +140,19 @@ impl Inbox {
             retain: publication.retain,
             expires: publication.expires,
             topic,
-            properties,
+            properties: properties..payloads,
             payloads,
             parts,
             shared,
         }));
+        true
     }
 
     /// Puts a change in.
     pub(crate) fn post_change(&self, change: Change) {
-        self.mail().items.push(Item::Change(change));
+        let mut mail = self.mail();
+        mail.size += size_of::<Item>() + change.message().map_or(0, |message| message.len());
+        mail.items.push(Item::Change(change));
     }
 
     /// Takes all that has come, and leaves `empty`.
@@ -172,8 +187,8 @@ impl Mail {
             }
         };
         Publication {
-            topic: bytes(run.topic..run.properties),
-            properties: bytes(run.properties..run.payloads),
+            topic: bytes(run.topic.clone()),
+            properties: bytes(run.properties.clone()),
             payloads,
             qos: run.qos,
             retain: run.retain,
@@ -184,12 +199,88 @@ impl Mail {
         }
     }
 
+    /// Puts a topic among the bytes, if it is not that of the run before.
+    fn put_topic(&mut self, topic: &[u8]) -> Range<usize> {
+        if let Some(Item::Run(last)) = self.items.last()
+            && self.bytes.get(last.topic.clone()) == Some(topic)
+        {
+            return last.topic.clone();
+        }
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(topic);
+        start..self.bytes.len()
+    }
+
     /// Forgets all; keeps some memory for the next time.
     pub(crate) fn clear(&mut self) {
         self.items.clear();
         self.ends.clear();
         self.messages.clear();
         self.bytes.clear();
+        self.size = 0;
+        self.items.shrink_to(KEPT_ITEMS_MAX);
+        self.ends.shrink_to(KEPT_ITEMS_MAX);
+        self.messages.shrink_to(KEPT_ITEMS_MAX);
         self.bytes.shrink_to(KEPT_BYTES_MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn publication<'a>(topic: &'a [u8], payload: &'a [u8]) -> Publication<'a> {
+        Publication {
+            topic,
+            properties: &[],
+            payloads: Payloads::One(payload),
+            qos: QoS::AtMostOnce,
+            retain: false,
+            expires: None,
+            publisher: None,
+            kept: Vec::new(),
+            budget: None,
+        }
+    }
+
+    #[test]
+    fn what_is_put_in_is_taken_out_in_order() {
+        let (inbox, route) = (Inbox::default(), Arc::new(Route::default()));
+        let large = [b'x'; SHARED_BYTES_MIN];
+        let sent: [(&[u8], &[u8]); 5] = [
+            (b"a", b"1"),
+            (b"a", b"2"),
+            (b"bc", b""),
+            (b"a", &large),
+            (b"a", b"3"),
+        ];
+        for (topic, payload) in sent {
+            let mut run = publication(topic, payload);
+            assert!(inbox.post(&route, Target::Receivers, &mut run, 0..1, false));
+        }
+        let mut mail = inbox.take(Mail::default());
+        assert!(inbox.is_empty());
+        let taken = mail.arrivals().map(|arrival| match arrival {
+            Arrival::Run(_, _, run) => (run.topic.to_vec(), run.payloads.get(0).to_vec()),
+            Arrival::Change(_) => unreachable!("none was put in"),
+        });
+        let sent = sent.map(|(topic, payload)| (topic.to_vec(), payload.to_vec()));
+        assert_eq!(taken.collect::<Vec<_>>(), sent);
+        mail.clear();
+        assert_eq!((mail.size, mail.arrivals().count()), (0, 0));
+    }
+
+    /// Long topics that a client does not send again, since it has aliases for them.
+    #[test]
+    fn an_inbox_does_not_grow_without_bound() {
+        let (inbox, route) = (Inbox::default(), Arc::new(Route::default()));
+        let topics = [[b'a'; 60_000], [b'b'; 60_000]];
+        let put_in = (0..10_000).take_while(|number| {
+            let mut run = publication(&topics[number % 2], b"");
+            inbox.post(&route, Target::Receivers, &mut run, 0..1, false)
+        });
+        let count = put_in.count();
+        assert!(count < 1000, "{count}");
+        assert!(inbox.bytes() < SIZE_MAX + 100_000);
     }
 }
