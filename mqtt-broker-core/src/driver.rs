@@ -6,6 +6,7 @@
 
 mod connection;
 mod handover;
+mod packets;
 mod pump;
 
 use std::cell::RefCell;

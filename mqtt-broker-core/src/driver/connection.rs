@@ -12,11 +12,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use mqtt_codec::{Connect, Cut, DecodeError, Packet, Publish, Version, cut};
+use mqtt_codec::{Cut, Packet, Publish, Version, cut};
 use tokio::io::ReadBuf;
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
+use super::packets::{Next, emptied, next};
 use super::{Dead, Shards};
 use crate::authority::{Decision, Question};
 use crate::{ConnectionId, Engine, Input, Instant, Outbox, Output, Transport};
@@ -478,38 +479,6 @@ impl Future for ConnectionTask {
     }
 }
 
-/// The memory of a list, for packets of another buffer.
-fn emptied<'a>(publishes: Vec<Publish<&[u8]>>) -> Vec<Publish<&'a [u8]>> {
-    // Such a list is collected where it is.
-    publishes.into_iter().map_while(|_| None).collect()
-}
-
-/// What is next among the bytes that have come.
-enum Next<'a> {
-    Packet(Packet<&'a [u8]>),
-    /// No packet, and of which version it is, where that is known.
-    Malformed(DecodeError, Option<Version>),
-    /// Not all of a packet, or nothing.
-    Incomplete,
-}
-
-/// Cuts the next packet off.
-fn next<'a>(rest: &mut &'a [u8], bytes_max: usize, version: Option<Version>) -> Next<'a> {
-    let frame = match cut(rest, bytes_max) {
-        Ok(Cut::Whole(frame)) => frame,
-        Ok(Cut::Incomplete(_)) => return Next::Incomplete,
-        Err(error) => {
-            *rest = &[];
-            return Next::Malformed(error, None);
-        }
-    };
-    *rest = rest.get(frame.bytes.len()..).unwrap_or_default();
-    match Packet::decode(frame, version.unwrap_or(Version::V5)) {
-        Ok(packet) => Next::Packet(packet),
-        Err(error) => Next::Malformed(error, Connect::peek_version(frame)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -519,11 +488,5 @@ mod tests {
     fn a_connection_s_future_is_small() {
         let bytes = size_of::<ConnectionTask>();
         assert!(bytes <= 200, "{bytes} bytes");
-    }
-
-    #[test]
-    fn a_list_keeps_its_memory() {
-        let publishes = Vec::with_capacity(PUBLISHES_MAX);
-        assert_eq!(emptied(publishes).capacity(), PUBLISHES_MAX);
     }
 }

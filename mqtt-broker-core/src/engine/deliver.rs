@@ -4,15 +4,16 @@ use std::num::NonZeroU32;
 use std::ops::Range;
 use std::sync::Arc;
 
-use mqtt_codec::{EncodedPublish, Forward, PublishQoS, QoS, Version};
+use mqtt_codec::{Forward, PublishQoS, QoS, Version};
 
+use super::encode::{Variants, fits, forward, send_publish};
 use super::expire::Starved;
+use super::outcome::Outcome;
 use super::output::{Output, Release};
-use super::publish::Outcome;
 use super::{Engine, put_session};
 use crate::budget::Budget;
 use crate::state::{
-    Alias, Connection, Granted, Publication, Receiver, Session, SessionId, Slot, Stage, packet_id,
+    Connection, Granted, Publication, Receiver, Session, SessionId, Slot, Stage, packet_id,
 };
 use crate::store::{Change, Delivery};
 use crate::{Instant, Limits, Message};
@@ -23,42 +24,6 @@ struct Terms {
     qos: QoS,
     retain_as_published: bool,
     identifiers: Box<[u32]>,
-}
-
-/// A run of messages, encoded once for each kind of receiver: before or of 5.0, with or without a
-/// packet identifier.
-#[derive(Debug, Default)]
-pub(super) struct Variants([EncodedPublish; 4]);
-
-impl Variants {
-    /// Forgets the last run; keeps the buffers.
-    pub(super) fn clear(&mut self) {
-        self.0.iter_mut().for_each(EncodedPublish::clear);
-    }
-
-    /// The run for a kind of receiver. `None` if it cannot be encoded, which what came in a packet can.
-    fn get(
-        &mut self,
-        now: Instant,
-        publication: &Publication<'_>,
-        version: Version,
-        qos: QoS,
-    ) -> Option<&EncodedPublish> {
-        // The packet identifiers are patched.
-        let (has_id, qos) = match qos {
-            QoS::AtMostOnce => (false, PublishQoS::AtMostOnce),
-            QoS::AtLeastOnce | QoS::ExactlyOnce => (true, PublishQoS::AtLeastOnce(packet_id(1))),
-        };
-        let index = usize::from(version.has_properties()) * 2 + usize::from(has_id);
-        let encoded = self.0.get_mut(index)?;
-        if encoded.is_empty() {
-            for index in 0..publication.payloads.len() {
-                let message = forward(publication, index, now, version, qos, &[]);
-                encoded.push(&message).ok()?;
-            }
-        }
-        Some(encoded)
-    }
 }
 
 impl Receiver {
@@ -473,72 +438,4 @@ impl NewDelivery<'_, '_> {
 fn has_queue_room(session: &Session, limits: &Limits) -> bool {
     session.outbound.waiting() < limits.queue_messages_max
         && session.outbound.waiting_bytes() < limits.queue_bytes_max
-}
-
-/// The parts of a message of a run for a receiver.
-fn forward<'a>(
-    publication: &'a Publication<'_>,
-    index: usize,
-    now: Instant,
-    version: Version,
-    qos: PublishQoS,
-    identifiers: &'a [u32],
-) -> Forward<'a> {
-    Forward {
-        version,
-        dup: false,
-        qos,
-        retain: false,
-        topic: publication.topic,
-        topic_alias: None,
-        message_expiry_interval: publication.expiry_left(now),
-        subscription_identifiers: identifiers,
-        properties: publication.properties,
-        payload: publication.payloads.get(index),
-    }
-}
-
-/// True if the client takes packets of this size. `[MQTT-3.1.2-24]`
-pub(super) fn fits(connection: &Connection, message: &Forward<'_>) -> bool {
-    connection.packet_bytes_max == u32::MAX
-        || message.encoded_len() <= connection.packet_bytes_max as usize
-}
-
-/// Encodes a message that fits for one connection alone, with a topic alias if there is one to be
-/// had.
-pub(super) fn send_publish(
-    connection: &mut Connection,
-    message: &Forward<'_>,
-    release: Release,
-    out: &mut Output,
-) {
-    let mut message = *message;
-    let name = message.topic;
-    let aliases = connection.aliases_out.as_ref();
-    let alias = aliases.map_or(Alias::None, |aliases| aliases.alias(name));
-    let (topic, topic_alias) = match alias {
-        Alias::Known(number) => (&[][..], Some(number)),
-        Alias::New(number) => (name, Some(number)),
-        Alias::None => (name, None),
-    };
-    let aliased = Forward {
-        topic,
-        topic_alias,
-        ..message
-    };
-    // The alias takes three bytes itself: more than the shortest topics.
-    if fits(connection, &aliased) {
-        message = aliased;
-        if let (Alias::New(number), Some(aliases)) = (alias, &mut connection.aliases_out) {
-            aliases.sent(name, number);
-        }
-    }
-    out.counters.messages_sent += 1;
-    out.send(connection, release, |bytes| {
-        let encoded = message.encode(bytes);
-        debug_assert!(
-            encoded.is_ok(),
-            "all parts come from packets that were decoded"
-        );
-    });
 }

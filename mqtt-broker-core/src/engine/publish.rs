@@ -7,6 +7,7 @@ use mqtt_codec::{
     Version, levels,
 };
 
+use super::outcome::{Outcome, RUN_MAX};
 use super::output::{Output, Release};
 use super::{Engine, send_all};
 use crate::state::{
@@ -15,39 +16,9 @@ use crate::state::{
 use crate::store::{Change, WillRecord};
 use crate::{Instant, Violation};
 
-/// The most messages of a run: one bit of an [`Outcome`] for each.
-const RUN_MAX: usize = 64;
 /// The most bytes of payload in a run that has several messages. An outbox that had room may get so many
 /// more than it is to hold.
 const RUN_BYTES_MAX: usize = 16 * 1024;
-
-/// What became of a run.
-#[derive(Debug, Default)]
-pub(super) struct Outcome {
-    /// True if there was anybody to get it.
-    pub(super) matched: bool,
-    /// True if it must be committed before it is acknowledged.
-    pub(super) stored: bool,
-    /// A bit for each message, set if some queue was full.
-    overflowed: u64,
-}
-
-impl Outcome {
-    /// Some queue was full for this message.
-    pub(super) fn overflow(&mut self, index: usize) {
-        self.overflowed |= 1 << (index % RUN_MAX);
-    }
-
-    /// All of it has found no room on its way.
-    pub(super) fn overflow_all(&mut self, publication: &Publication<'_>, out: &mut Output) {
-        out.counters.dropped_memory += publication.len() as u64;
-        (0..publication.len()).for_each(|index| self.overflow(index));
-    }
-
-    const fn has_overflowed(&self, index: usize) -> bool {
-        self.overflowed & (1 << (index % RUN_MAX)) != 0
-    }
-}
 
 impl Publication<'_> {
     /// What is left of its lifetime, in seconds. `[MQTT-3.3.2-6]`

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use mqtt_codec::{Ack, Forward, Packet, PublishQoS, QoS, ReasonCode, Version};
 
-use super::deliver::{fits, send_publish};
+use super::encode::{fits, send_publish};
+use super::outcome::Outcome;
 use super::output::{Load, Output, Read, Release};
-use super::publish::{Outcome, seconds_left};
+use super::publish::seconds_left;
 use super::{Engine, send};
 use crate::state::{
     Connection, ConnectionId, Granted, Publication, Receiver, Session, SessionId, Stage, Trailing,

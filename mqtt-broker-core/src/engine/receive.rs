@@ -1,8 +1,8 @@
 //! What other shards have for this one.
 
 use super::Engine;
+use super::outcome::Outcome;
 use super::output::Output;
-use super::publish::Outcome;
 use crate::Instant;
 use crate::state::{Arrival, Target};
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use mqtt_codec::QoS;
 
 use super::Engine;
+use super::outcome::Outcome;
 use super::output::Output;
-use super::publish::Outcome;
 use crate::Instant;
 use crate::state::{Member, Publication, Readiness, Route, Target};
 
