@@ -10,8 +10,8 @@ use tokio::task::JoinHandle;
 
 use crate::authority::{AllowAll, Authority};
 use crate::driver::{ConnectionTask, Dead, Shards, pump};
-use crate::store::{SessionStore, StoreError};
-use crate::{Counters, Engine, Input, Limits, Listener, Settings};
+use crate::store::{SessionStore, StoreError, StoredSession};
+use crate::{ClientId, Counters, Engine, Input, Limits, Listener, Settings};
 
 /// Sessions and retained messages read from the store at a time, at start: a store has to find where
 /// to go on for each page.
@@ -135,13 +135,7 @@ async fn restore(shards: &Shards) -> Result<(), StoreError> {
     while let Some((last, _)) = page.last() {
         let last = last.clone();
         let next = shards.store.sessions(Some(&last), RESTORE_PAGE);
-        let restored = async {
-            page.into_iter().try_for_each(|(client, stored)| {
-                shards.with(shards.shard_of(client.as_str()), |engine, now, _| {
-                    engine.restore_session(now, client, stored);
-                })
-            })
-        };
+        let restored = async { restore_sessions(shards, page) };
         let (next, restored) = tokio::join!(next, restored);
         restored.map_err(|Dead| StoreError::Poisoned)?;
         page = next?;
@@ -161,6 +155,26 @@ async fn restore(shards: &Shards) -> Result<(), StoreError> {
         page = next?;
     }
     Ok(())
+}
+
+/// Hands each engine its own of these sessions, all at once: there may be millions.
+fn restore_sessions(shards: &Shards, page: Vec<(ClientId, StoredSession)>) -> Result<(), Dead> {
+    let mut of_shards: Vec<Vec<_>> = shards.all().map(|_| Vec::new()).collect();
+    for (client, stored) in page {
+        if let Some(own) = of_shards.get_mut(shards.shard_of(client.as_str())) {
+            own.push((client, stored));
+        }
+    }
+    of_shards
+        .into_iter()
+        .enumerate()
+        .try_for_each(|(shard, own)| {
+            shards.with(shard, |engine, now, _| {
+                for (client, stored) in own {
+                    engine.restore_session(now, client, stored);
+                }
+            })
+        })
 }
 
 impl Broker {
