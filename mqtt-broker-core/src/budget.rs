@@ -2,8 +2,9 @@
 //!
 //! Each place where something waits, an outbox or a queue, may hold at most a [share](Budget::share) of what
 //! is left: as memory gets short, the backlog that anybody may have shrinks. All outboxes together may hold
-//! half of it, an equal part each, and the last quarter is not for what stays: retained messages, packets that
-//! are not whole. So who keeps up is not touched by those who do not, however many they are.
+//! half of it, an equal part each; the last quarter is not for retained messages, which stay, and the last
+//! eighth not for large packets and messages. So who keeps up is not touched by those who do not, however many
+//! they are.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -107,9 +108,19 @@ impl Budget {
         }
     }
 
-    /// True if more than a quarter is left, which is not for what stays.
-    pub(crate) fn has_reserve(&self) -> bool {
-        !self.is_limited() || self.share() > self.0.total.bytes_max / 4 / SHARES
+    /// True if there is memory for what stays, as retained messages do: the last quarter is not for that.
+    pub(crate) fn may_stay(&self) -> bool {
+        self.is_left(4)
+    }
+
+    /// True if there is memory for what is large, and passes: the last eighth is not for that.
+    pub(crate) fn may_be_large(&self) -> bool {
+        self.is_left(8)
+    }
+
+    /// True if more than this part of the budget is left.
+    fn is_left(&self, part: usize) -> bool {
+        !self.is_limited() || self.share() > self.0.total.bytes_max / part / SHARES
     }
 
     /// True if a queue that holds `waiting` bytes may get so many more. Few may wait for anybody, however
@@ -126,7 +137,7 @@ impl Budget {
         }
         let part = self.0.total.bytes_max / 2 / self.0.total.connections().max(1);
         waiting + bytes <= self.share().min(part).max(SMALL_BYTES)
-            || (waiting == 0 && bytes <= self.share() && self.has_reserve())
+            || (waiting == 0 && bytes <= self.share() && self.may_be_large())
     }
 
     /// Counts a message of so many bytes for as long as the charge is there.

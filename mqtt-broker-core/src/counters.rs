@@ -13,7 +13,7 @@ pub struct Counters {
     pub dropped_slow: u64,
     /// Messages dropped, or not queued for a session, because memory was short: their receiver had a backlog.
     pub dropped_memory: u64,
-    /// Connections, sessions, subscriptions and large packets that there was no memory for.
+    /// Sessions, subscriptions and large packets that there was no memory for.
     pub refused_memory: u64,
     /// Messages not queued because the session's queue was full.
     pub dropped_queue_full: u64,

@@ -15,9 +15,9 @@ pub struct Limits {
     /// nothing is counted. Each queue may hold an eighth of what is left, and so may each outbox, but all
     /// outboxes together no more than half of it, an equal part each. So memory that runs short is short for
     /// those who have a backlog: what comes on top is dropped, not queued or not retained, and counted. 4 KiB
-    /// may wait for anybody. The last quarter is not for retained messages and large packets, which end
-    /// their connection (0x97), and new connections, sessions and subscriptions are refused (0x97) once nothing
-    /// is left.
+    /// may wait for anybody. The last quarter is not for retained messages, and the last eighth not for
+    /// large packets, which end their connection (0x97). New sessions and subscriptions are refused (0x97) once
+    /// nothing is left.
     pub memory_bytes_max: usize,
     /// Sessions at a time, those of clients that are away included. Default 10,000,000: 4 GB of memory. A
     /// client whose session would be one more is refused (0x97).

@@ -223,7 +223,7 @@ impl ConnectionTask {
 
     /// Ends the connection if there is no memory for the packet that is coming; false if so.
     fn check_partial(&mut self) -> Result<bool, Over> {
-        if self.partial.len() <= PARTIAL_BYTES_SMALL || self.shards.budget().has_reserve() {
+        if self.partial.len() <= PARTIAL_BYTES_SMALL || self.shards.budget().may_be_large() {
             return Ok(true);
         }
         self.set_partial(Vec::new());

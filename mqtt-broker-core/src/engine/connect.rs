@@ -27,7 +27,6 @@ impl Engine {
         out: &mut Output,
     ) -> Result<(), Violation> {
         let crowded = self.seat.exchange.connections() > self.limits().connections_max;
-        let short = self.is_memory_short();
         let levels_max = self.limits().topic_levels_max;
         let shutting_down = self.shutting_down;
         let Some(connection) = self.connection_mut(id) else {
@@ -50,8 +49,7 @@ impl Engine {
         let refusal = if shutting_down {
             // It was opened in another shard, which had not heard of that yet.
             Some(ReasonCode::ServerUnavailable)
-        } else if crowded || short {
-            out.counters.refused_memory += u64::from(short);
+        } else if crowded {
             Some(ReasonCode::QuotaExceeded)
         } else if nameless && connect.version != Version::V5 {
             Some(ReasonCode::ClientIdentifierNotValid)
@@ -119,9 +117,8 @@ impl Engine {
             .clone()
             .unwrap_or_else(|| ClientId::new(connect.client_id.as_str()));
         let existing = self.sessions.find(client.as_str());
-        let full =
-            self.sessions.is_full() || self.seat.exchange.sessions() >= self.limits().sessions_max;
-        if existing.is_none() && full {
+        // Who has a session may come back to it: that is how its queue gets shorter.
+        if existing.is_none() && self.has_no_room(out) {
             return self.refuse(id, ReasonCode::QuotaExceeded, out);
         }
         let foreign = existing
@@ -161,6 +158,14 @@ impl Engine {
             send(connection, &Packet::ConnAck(connack), release, out);
         }
         self.pump(now, session, out);
+    }
+
+    /// True if there cannot be another session.
+    fn has_no_room(&self, out: &mut Output) -> bool {
+        let short = self.is_memory_short();
+        out.counters.refused_memory += u64::from(short);
+        let limit = self.limits().sessions_max;
+        short || self.sessions.is_full() || self.seat.exchange.sessions() >= limit
     }
 
     /// A session of a client that has none.

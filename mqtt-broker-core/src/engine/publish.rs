@@ -429,7 +429,7 @@ impl Engine {
         } else {
             let full = exchange.retained_len() >= self.settings.limits.retained_max;
             let bytes = publication.payloads.get(0).len();
-            let short = bytes > self.budget.share() || !self.budget.has_reserve();
+            let short = bytes > self.budget.share() || !self.budget.may_stay();
             if short || (full && retained.get(topic).is_none()) {
                 out.counters.not_retained += 1;
                 outcome.overflow(0);

@@ -102,6 +102,14 @@ fn small_messages_for_those_who_are_away_stay_within_the_budget() {
     }
     assert!(world.engines.memory_bytes() <= BUDGET);
     assert!(world.engines.counters().dropped_memory > 1000);
+    // Nobody new is let in, but those whose queues take up the memory are.
+    world.connect("new", v5());
+    assert_eq!(world.packets("new"), ["CONNACK QuotaExceeded", "CLOSED"]);
+    let used = world.engines.memory_bytes();
+    for number in 0..50 {
+        world.connect(&format!("away {number}"), v5().stays());
+    }
+    assert!(world.engines.memory_bytes() < used / 4);
 }
 
 #[test]
@@ -168,14 +176,18 @@ fn what_waits_for_memory_is_sent_once_there_is_some() {
     world.connect("b", v5());
     world.received("a");
     world.publish("b", post("hog", vec![b'x'; BUDGET / 10]));
-    // It is larger than an outbox may hold now, and not than a queue may.
-    for number in 0..3000 {
-        world.publish(
-            "b",
-            post(&format!("fill/{number}"), vec![b'x'; 1000]).retain(),
-        );
+    world
+        .connect("away", v5().stays())
+        .subscribe("away", Q1)
+        .lose();
+    for _ in 0..4000 {
+        if world.engines.memory_bytes() > BUDGET / 100 * 88 {
+            break;
+        }
+        world.publish("b", post("away", vec![b'x'; 1000]).qos(Q1));
     }
-    world.publish("b", post("t", vec![b'x'; BUDGET / 64]).qos(Q1));
+    // It is larger than an outbox may hold now, and not than a queue may.
+    world.publish("b", post("t", vec![b'x'; BUDGET / 80]).qos(Q1));
     let waits = world.received("a").is_empty();
     world.client("hog").reads();
     world.advance_secs(1);
