@@ -41,9 +41,9 @@ pub(crate) struct Total {
     connections: AtomicUsize,
 }
 
-/// What a message takes up, until it is dropped.
+/// The budget in which a message is counted, from [`Budget::charge`] until it is dropped.
 #[derive(Debug, Default)]
-pub(crate) struct Charge(Option<Box<(Budget, usize)>>);
+pub(crate) struct Charge(Option<Budget>);
 
 impl Total {
     /// `usize::MAX`: nothing is counted.
@@ -140,36 +140,33 @@ impl Budget {
             || (waiting == 0 && bytes <= self.share() && self.may_be_large())
     }
 
-    /// Counts a message of so many bytes for as long as the charge is there.
+    /// Counts a message of so many bytes, until its charge is [ended](Charge::end).
     pub(crate) fn charge(&self, bytes: usize) -> Charge {
         if !self.is_limited() {
             return Charge(None);
         }
-        let bytes = bytes + MESSAGE_BYTES;
-        self.take(bytes);
-        Charge(Some(Box::new((self.clone(), bytes))))
+        self.take(bytes + MESSAGE_BYTES);
+        Charge(Some(self.clone()))
     }
 }
 
-impl Drop for Charge {
-    fn drop(&mut self) {
-        if let Some(charge) = &self.0 {
-            let (budget, bytes) = &**charge;
-            budget.give(*bytes);
+impl Charge {
+    /// The message, which has as many bytes as it had, is no more.
+    pub(crate) fn end(&mut self, bytes: usize) {
+        if let Some(budget) = self.0.take() {
+            budget.give(bytes + MESSAGE_BYTES);
         }
     }
 }
 
-/// What is counted says nothing about a message, and its copy is counted where it is kept.
+/// A copy is counted where it is kept, if it is.
 impl Clone for Charge {
     fn clone(&self) -> Self {
-        let charged = self.0.as_ref();
-        charged.map_or(Self(None), |charge| {
-            charge.0.charge(charge.1 - MESSAGE_BYTES)
-        })
+        Self(None)
     }
 }
 
+/// What is counted says nothing about a message.
 impl PartialEq for Charge {
     fn eq(&self, _: &Self) -> bool {
         true
@@ -201,12 +198,14 @@ mod tests {
     }
 
     #[test]
-    fn a_charge_ends_with_what_it_is_for() {
+    fn a_charge_is_given_back_once() {
         let budget = Budget::of(&Total::new(10_000));
-        let charge = budget.charge(100);
-        let copy = charge.clone();
-        assert_eq!(budget.used(), 2 * (100 + MESSAGE_BYTES));
-        drop((charge, copy));
+        let mut charge = budget.charge(100);
+        assert_eq!(budget.used(), 100 + MESSAGE_BYTES);
+        charge.clone().end(100);
+        assert_eq!(budget.used(), 100 + MESSAGE_BYTES);
+        charge.end(100);
+        charge.end(100);
         assert_eq!(budget.used(), 0);
         let unlimited = Budget::of(&Total::new(usize::MAX));
         let _charge = unlimited.charge(100);

@@ -249,30 +249,25 @@ impl Shards {
         self.work.notify_one();
     }
 
-    /// Looks at the inboxes of these shards, whose locks have been let go.
+    /// Sees to what has come for these shards, whose locks have been let go or who have been reached.
     fn look(&self, shards: ShardSet) {
-        if self.are_several() {
-            self.see_to_all(shards);
+        if !self.are_several() {
+            return;
         }
-    }
-
-    /// Sees to what has come for these shards.
-    fn see_to_all(&self, shards: ShardSet) {
         for shard in shards {
             let Some(inbox) = self.exchange.inbox(shard) else {
                 continue;
             };
             let arrived = || !inbox.is_empty();
-            let done = see_to(arrived, || self.try_receive(shard));
-            if !done {
+            if !see_to(arrived, || self.try_receive(shard)) {
                 // The pump is to look.
                 self.work.notify_one();
             }
-            if inbox.bytes() > ARRIVED_BYTES_MAX {
-                // It is dead if it cannot be had, and all that has come is lost anyway.
-                if let Ok(state) = self.lock(shard) {
-                    self.receive(shard, state);
-                }
+            // A shard that cannot be had is dead, and what has come for it is lost anyway.
+            if inbox.bytes() > ARRIVED_BYTES_MAX
+                && let Ok(state) = self.lock(shard)
+            {
+                self.receive(shard, state);
             }
         }
     }

@@ -273,11 +273,6 @@ impl Engine {
         Ok(())
     }
 
-    /// The budget, if there is something to be counted.
-    fn counting_budget(&self) -> Option<Budget> {
-        self.budget.is_limited().then(|| self.budget.clone())
-    }
-
     /// Bytes that what waits takes up, of all shards, as far as they are counted: 0 where
     /// [`Limits::memory_bytes_max`] sets no limit.
     #[must_use]

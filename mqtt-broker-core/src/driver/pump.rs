@@ -195,10 +195,13 @@ impl Shards {
             .engine
             .deadline()
             .is_some_and(|deadline| deadline <= now);
-        if due && state.phase == Phase::Running {
-            let State { engine, out, .. } = &mut *state;
-            engine.handle(now, Input::Deadline, out);
+        if !due || state.phase != Phase::Running {
+            drop(state);
+            self.look(ShardSet::of(shard));
+            return Ok(());
         }
+        let State { engine, out, .. } = &mut *state;
+        engine.handle(now, Input::Deadline, out);
         let reached = self.finish(shard, state, now);
         self.look(reached.with(ShardSet::of(shard)));
         Ok(())

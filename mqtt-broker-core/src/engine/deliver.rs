@@ -103,23 +103,22 @@ impl Engine {
         }
     }
 
-    /// Lets other shards know how ready a session is, if they want to, and whether its queue has room.
+    /// Lets other shards, if there are any, know how ready a session is and whether its queue has room.
     pub(super) fn show(&mut self, id: SessionId) {
-        let limits = &self.settings.limits;
-        if self.seat.exchange.shards() > 1
-            && let Some(session) = self.sessions.get_mut(id)
-        {
-            let full = !has_queue_room(session, limits);
-            if full != session.shown_full {
-                session.shown_full = full;
-                self.seat.exchange.set_full(id, full);
-            }
+        if self.seat.exchange.shards() == 1 {
+            return;
         }
-        if let Some(session) = self.sessions.get(id).filter(|one| one.readiness.is_some()) {
-            let connection = session.connection;
-            let connection = connection.and_then(|id| self.connections.get(id.index as usize));
-            session.show_readiness(connection);
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        let full = !session.has_queue_room(&self.settings.limits);
+        if full != session.shown_full {
+            session.shown_full = full;
+            self.seat.exchange.set_full(id, full);
         }
+        let connection = session.connection;
+        let connection = connection.and_then(|id| self.connections.get(id.index as usize));
+        session.show_readiness(connection);
     }
 }
 
@@ -161,14 +160,15 @@ impl NewDelivery<'_, '_> {
     /// Lets a QoS 0 message wait behind what waits already, if there is room.
     fn trail(&mut self, index: usize, session: &mut Session) {
         let waiting = session.outbound.waiting_bytes();
-        let bytes = self.publication.payloads.get(index).len();
-        if !self.budget.fits(waiting, bytes) {
+        if !self.budget.fits(waiting, self.publication.bytes(index)) {
             self.out.counters.dropped_memory += 1;
         } else if session.outbound.trailing_len() < self.limits.queue_page
             && waiting < self.limits.queue_bytes_max
         {
-            let (message, identifiers) =
-                (self.publication.message(index), self.identifiers.clone());
+            let (message, identifiers) = (
+                self.publication.message(index, self.budget),
+                self.identifiers.clone(),
+            );
             session
                 .outbound
                 .push_trailing(message, self.retain, identifiers);
@@ -190,7 +190,7 @@ impl NewDelivery<'_, '_> {
         let mut queued = false;
         if let Some(connection) = connection
             && session.outbound.is_clear()
-            && self.has_queue_room(session)
+            && session.has_queue_room(self.limits)
             && connection.outbox.has_room(self.limits.outbox_bytes_max)
         {
             let fitting = self.fitting(connection, indexes.clone());
@@ -219,9 +219,8 @@ impl NewDelivery<'_, '_> {
     ) -> bool {
         let mut queued = false;
         for index in indexes {
-            let bytes = self.publication.payloads.get(index).len();
-            let short = !self.fits_queue(session, bytes);
-            if self.has_queue_room(session) && !short {
+            let short = !self.fits_queue(session, self.publication.bytes(index));
+            if session.has_queue_room(self.limits) && !short {
                 self.wait(index, session);
                 queued = true;
             } else {
@@ -242,7 +241,7 @@ impl NewDelivery<'_, '_> {
         let mut waiting = connection.outbox.waiting();
         let mut fitting = indexes.start..indexes.start;
         for index in indexes {
-            let bytes = self.publication.topic.len() + self.publication.payloads.get(index).len();
+            let bytes = self.publication.bytes(index);
             if !self.budget.fits_outbox(waiting, bytes) {
                 break;
             }
@@ -258,10 +257,6 @@ impl NewDelivery<'_, '_> {
         let here = session.connection.is_some();
         self.budget.fits(session.outbound.waiting_bytes(), bytes)
             && (here || bytes <= self.budget.share())
-    }
-
-    fn has_queue_room(&self, session: &Session) -> bool {
-        has_queue_room(session, self.limits)
     }
 
     /// Sends, by `send`, those whose size the client takes: mostly all of them, in one go.
@@ -325,7 +320,7 @@ impl NewDelivery<'_, '_> {
                 return;
             }
         }
-        let message = self.publication.message(index);
+        let message = self.publication.message(index, self.budget);
         session
             .outbound
             .push_waiting(self.slot(Stage::Waiting, Some(message)));
@@ -337,7 +332,7 @@ impl NewDelivery<'_, '_> {
             put_session(session, self.out);
         }
         let delivery = Delivery {
-            message: self.publication.message(index),
+            message: self.publication.message(index, self.budget),
             qos: self.qos,
             retain: self.retain,
             subscription_identifiers: self.identifiers.clone(),
@@ -433,9 +428,4 @@ impl NewDelivery<'_, '_> {
         };
         send_publish(connection, &message, release, self.out);
     }
-}
-
-fn has_queue_room(session: &Session, limits: &Limits) -> bool {
-    session.outbound.waiting() < limits.queue_messages_max
-        && session.outbound.waiting_bytes() < limits.queue_bytes_max
 }

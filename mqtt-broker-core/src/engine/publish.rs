@@ -168,7 +168,6 @@ impl Engine {
             expires,
             publisher: Some(session),
             kept: Vec::new(),
-            budget: self.counting_budget(),
         };
         let outcome = self.publish(now, &mut publication, out);
         self.acknowledge_published(id, session, run, &outcome, out);
@@ -268,7 +267,6 @@ impl Engine {
             // The message to keep is another one: its lifetime begins now.
             publication.expires = Some(now.after_secs(seconds));
             publication.payloads = Payloads::One(will.message.payload());
-            publication.budget = self.counting_budget();
         }
         self.publish(now, &mut publication, out);
     }
@@ -358,7 +356,8 @@ impl Engine {
         for shard in others {
             if let Some(inbox) = exchange.inbox(shard) {
                 let all = 0..publication.len();
-                let taken = inbox.post(route, Target::Receivers, publication, all, stored);
+                let (target, budget) = (Target::Receivers, &self.budget);
+                let taken = inbox.post(route, target, publication, all, stored, budget);
                 if !taken {
                     outcome.overflow_all(publication, out);
                 }
@@ -376,15 +375,13 @@ impl Engine {
         outcome: &mut Outcome,
     ) {
         let receivers = others.flat_map(|shard| route.receivers(shard));
-        let mut queued = receivers
-            .filter(|one| one.first.qos > QoS::AtMostOnce)
-            .peekable();
+        let mut queued = receivers.filter(|one| one.queues()).peekable();
         if queued.peek().is_none() {
             return;
         }
         let full = self.seat.exchange.any_full(queued.map(|one| one.session));
         for index in 0..publication.len() {
-            if full || !self.budget.fits(0, publication.payloads.get(index).len()) {
+            if full || !self.budget.fits(0, publication.bytes(index)) {
                 outcome.overflow(index);
             }
         }
@@ -424,18 +421,18 @@ impl Engine {
                 return;
             }
             Change::DeleteRetained {
-                topic: publication.message(0).topic(),
+                topic: publication.message(0, &self.budget).topic(),
             }
         } else {
             let full = exchange.retained_len() >= self.settings.limits.retained_max;
-            let bytes = publication.payloads.get(0).len();
+            let bytes = publication.bytes(0);
             let short = bytes > self.budget.share() || !self.budget.may_stay();
             if short || (full && retained.get(topic).is_none()) {
                 out.counters.not_retained += 1;
                 outcome.overflow(0);
                 return;
             }
-            let message = publication.message(0);
+            let message = publication.message(0, &self.budget);
             retained.put(message.clone());
             Change::PutRetained { message }
         };

@@ -29,7 +29,6 @@ impl Engine {
                 Arrival::Change(change) => out.change(change.clone()),
                 Arrival::Run(route, target, mut publication) => {
                     self.variants.clear();
-                    publication.budget = self.counting_budget();
                     let mut outcome = Outcome::default();
                     match target {
                         Target::Receivers => {

@@ -13,8 +13,8 @@ use crate::{ClientId, Instant, Message};
 const UNRECORDED_PAGE: usize = 1000;
 
 impl Engine {
-    /// Takes over a session from the store, which is to be one of this [shard](Engine::shard_of). Called before the first connection is opened, so that
-    /// no message misses it.
+    /// Takes over a session of this [shard](Engine::shard_of) from the store. Called before the first
+    /// connection is opened, so that no message misses it.
     ///
     /// A session that was connected when the broker ended counts as disconnected from now on.
     pub fn restore_session(&mut self, now: Instant, client: ClientId, stored: StoredSession) {

@@ -39,7 +39,7 @@ impl Engine {
             } else if let Some(inbox) = self.seat.exchange.inbox(shard) {
                 outcome.matched = true;
                 let target = Target::Member { group, at };
-                if !inbox.post(route, target, publication, only, false) {
+                if !inbox.post(route, target, publication, only, false, &self.budget) {
                     out.counters.dropped_memory += 1;
                     outcome.overflow(index);
                 }

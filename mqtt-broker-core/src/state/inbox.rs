@@ -8,6 +8,7 @@ use mqtt_codec::QoS;
 use super::SessionId;
 use super::publication::{Payloads, Publication};
 use super::route::Route;
+use crate::budget::Budget;
 use crate::store::Change;
 use crate::{Instant, Message};
 
@@ -104,6 +105,7 @@ impl Inbox {
         publication: &mut Publication<'_>,
         indexes: Range<usize>,
         share: bool,
+        budget: &Budget,
     ) -> bool {
         let payload_bytes = |index| publication.payloads.get(index).len();
         let shared = share || indexes.clone().map(payload_bytes).sum::<usize>() >= SHARED_BYTES_MIN;
@@ -120,7 +122,7 @@ impl Inbox {
         let parts = if shared {
             let start = mail.messages.len();
             for index in indexes {
-                let message = publication.message(index);
+                let message = publication.message(index, budget);
                 mail.payload_bytes += message.payload().len();
                 mail.copied_bytes += message.len() - message.payload().len();
                 mail.messages.push(message);
@@ -200,7 +202,6 @@ impl Mail {
             expires: run.expires,
             publisher: run.publisher,
             kept: Vec::new(),
-            budget: None,
         }
     }
 
@@ -233,6 +234,7 @@ impl Mail {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::Total;
 
     fn publication<'a>(topic: &'a [u8], payload: &'a [u8]) -> Publication<'a> {
         Publication {
@@ -244,13 +246,13 @@ mod tests {
             expires: None,
             publisher: None,
             kept: Vec::new(),
-            budget: None,
         }
     }
 
     #[test]
     fn what_is_put_in_is_taken_out_in_order() {
         let (inbox, route) = (Inbox::default(), Arc::new(Route::default()));
+        let budget = Budget::of(&Total::new(usize::MAX));
         let large = [b'x'; SHARED_BYTES_MIN];
         let sent: [(&[u8], &[u8]); 5] = [
             (b"a", b"1"),
@@ -261,7 +263,7 @@ mod tests {
         ];
         for (topic, payload) in sent {
             let mut run = publication(topic, payload);
-            assert!(inbox.post(&route, Target::Receivers, &mut run, 0..1, false));
+            assert!(inbox.post(&route, Target::Receivers, &mut run, 0..1, false, &budget));
         }
         let mut mail = inbox.take(Mail::default());
         assert!(inbox.is_empty());
@@ -279,10 +281,11 @@ mod tests {
     #[test]
     fn an_inbox_does_not_grow_without_bound() {
         let (inbox, route) = (Inbox::default(), Arc::new(Route::default()));
+        let budget = Budget::of(&Total::new(usize::MAX));
         let topics = [[b'a'; 60_000], [b'b'; 60_000]];
         let put_in = (0..10_000).take_while(|number| {
             let mut run = publication(&topics[number % 2], b"");
-            inbox.post(&route, Target::Receivers, &mut run, 0..1, false)
+            inbox.post(&route, Target::Receivers, &mut run, 0..1, false, &budget)
         });
         let count = put_in.count();
         assert!(count < 1000, "{count}");

@@ -22,8 +22,6 @@ pub(crate) struct Publication<'a> {
     pub(crate) publisher: Option<SessionId>,
     /// The messages to keep, made when the first receiver needs them: mostly nobody does.
     pub(crate) kept: Vec<Option<Arc<Message>>>,
-    /// What those take up is counted there.
-    pub(crate) budget: Option<Budget>,
 }
 
 /// The payloads of a run.
@@ -79,7 +77,6 @@ impl<'a> Publication<'a> {
             expires: message.expires,
             publisher: None,
             kept: Vec::new(),
-            budget: None,
         }
     }
 
@@ -88,8 +85,13 @@ impl<'a> Publication<'a> {
         self.payloads.len()
     }
 
-    /// The message to keep; the same one for all who keep it.
-    pub(crate) fn message(&mut self, index: usize) -> Arc<Message> {
+    /// Bytes of topic and payload of one of them.
+    pub(crate) fn bytes(&self, index: usize) -> usize {
+        self.topic.len() + self.payloads.get(index).len()
+    }
+
+    /// The message to keep, which is counted in `budget`; the same one for all who keep it.
+    pub(crate) fn message(&mut self, index: usize, budget: &Budget) -> Arc<Message> {
         if let Payloads::Kept(messages) = self.payloads
             && let Some(message) = messages.get(index)
         {
@@ -102,9 +104,7 @@ impl<'a> Publication<'a> {
             let payload = self.payloads.get(index);
             let mut message = Message::of_parts(self.topic, self.properties, payload);
             (message.qos, message.retain, message.expires) = (self.qos, self.retain, self.expires);
-            if let Some(budget) = &self.budget {
-                message.charge = budget.charge(message.len());
-            }
+            message.charge = budget.charge(message.len());
             Arc::new(message)
         };
         match self.kept.get_mut(index) {

@@ -50,6 +50,14 @@ pub(crate) struct Receiver {
     pub(crate) others: Vec<Granted>,
 }
 
+impl Receiver {
+    /// True if messages may wait for it.
+    pub(crate) fn queues(&self) -> bool {
+        let mut all = std::iter::once(&self.first).chain(&self.others);
+        all.any(|granted| granted.qos > QoS::AtMostOnce)
+    }
+}
+
 /// A set of shards, a bit for each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ShardSet(u64);
@@ -123,24 +131,32 @@ impl ShardSet {
     pub(crate) const fn is_empty(self) -> bool {
         self.0 == 0
     }
+}
 
-    /// Takes the first one out.
-    fn pop(&mut self) -> Option<usize> {
-        let first = (!self.is_empty()).then_some(self.0.trailing_zeros() as usize);
-        self.0 &= self.0.wrapping_sub(1);
-        first
-    }
-
-    fn insert(&mut self, shard: usize) {
-        *self = self.with(Self::of(shard));
-    }
+/// The shards that these sessions are in, and those that store deliveries for them.
+fn places<'a>(
+    sessions: impl Iterator<Item = (&'a SessionId, &'a Granted)>,
+) -> (ShardSet, ShardSet) {
+    let none = (ShardSet::default(), ShardSet::default());
+    sessions.fold(none, |(shards, storing), (session, granted)| {
+        let shard = ShardSet::of(session.shard());
+        let stores = if granted.stores() {
+            shard
+        } else {
+            ShardSet::default()
+        };
+        (shards.with(shard), storing.with(stores))
+    })
 }
 
 impl Iterator for ShardSet {
     type Item = usize;
 
+    /// Takes the first one out.
     fn next(&mut self) -> Option<usize> {
-        self.pop()
+        let first = (!self.is_empty()).then_some(self.0.trailing_zeros() as usize);
+        self.0 &= self.0.wrapping_sub(1);
+        first
     }
 }
 
@@ -148,13 +164,9 @@ impl Route {
     /// The route to these subscribers, who may be there several times, and shared subscriptions.
     pub(super) fn new(mut matched: Vec<Subscriber>, groups: Vec<Group>) -> Self {
         matched.sort_by_key(|subscriber| subscriber.session);
-        let (mut shards, mut storing) = (ShardSet::default(), ShardSet::default());
+        let (shards, storing) = places(matched.iter().map(|one| (&one.session, &one.granted)));
         let mut receivers: Vec<Receiver> = Vec::with_capacity(matched.len());
         for Subscriber { session, granted } in matched {
-            shards.insert(session.shard());
-            if granted.stores() {
-                storing.insert(session.shard());
-            }
             match receivers.last_mut() {
                 Some(last) if last.session == session => last.others.push(granted),
                 _ => receivers.push(Receiver {
@@ -207,16 +219,7 @@ impl Route {
 
 impl Group {
     pub(super) fn new(members: Vec<Member>, turn: Arc<AtomicU32>) -> Self {
-        let (mut shards, mut storing) = (ShardSet::default(), ShardSet::default());
-        for Member {
-            session, granted, ..
-        } in &members
-        {
-            shards.insert(session.shard());
-            if granted.stores() {
-                storing.insert(session.shard());
-            }
-        }
+        let (shards, storing) = places(members.iter().map(|one| (&one.session, &one.granted)));
         Self {
             members,
             turn,

@@ -11,7 +11,7 @@ use super::deadlines::Second;
 use super::route::{Readiness, ReadinessCell};
 use super::{Connection, ConnectionId, Cursor, FilterSet, Granted, Outbound};
 use crate::store::{SessionRecord, WillRecord};
-use crate::{ClientId, Instant};
+use crate::{ClientId, Instant, Limits};
 
 /// Names a session of a broker; never used again for another one. The order is by shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -86,6 +86,12 @@ pub(crate) struct Replay {
 }
 
 impl Session {
+    /// True if one more message may wait for it.
+    pub(crate) fn has_queue_room(&self, limits: &Limits) -> bool {
+        self.outbound.waiting() < limits.queue_messages_max
+            && self.outbound.waiting_bytes() < limits.queue_bytes_max
+    }
+
     /// How ready it is to get a message of a shared subscription.
     pub(crate) fn how_ready(&self, connection: Option<&Connection>) -> Readiness {
         match connection {

@@ -1,6 +1,4 @@
 //! The same tests of the driver with a broker that is spread over several shards.
-//! and authorities that wait or fail when a test says so. What the engine decides is tested in
-//! `scenarios`.
 
 #![allow(
     clippy::unwrap_used,
@@ -48,3 +46,18 @@ use mqtt_codec::QoS::{AtLeastOnce as Q1, AtMostOnce as Q0, ExactlyOnce as Q2};
 
 /// Shards of a broker, where a test says nothing else.
 const SHARDS: usize = 3;
+
+/// What is tested with one shard is tested with several, but for `load`, which asks for its own shards.
+#[test]
+fn no_module_is_left_out() {
+    let modules = |text: &'static str| {
+        let lines = text.lines().filter_map(|line| line.strip_prefix("mod "));
+        lines.collect::<std::collections::BTreeSet<_>>()
+    };
+    let (all, here) = (
+        modules(include_str!("../driver/main.rs")),
+        modules(include_str!("main.rs")),
+    );
+    let left_out: Vec<_> = all.difference(&here).copied().collect();
+    assert_eq!(left_out, ["load;"]);
+}

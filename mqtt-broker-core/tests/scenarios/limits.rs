@@ -320,6 +320,34 @@ fn a_full_queue_keeps_what_it_has() {
     assert_eq!(payloads, *b"0126");
 }
 
+/// One of its subscriptions is enough for a message to wait.
+#[test]
+fn a_full_queue_of_overlapping_subscriptions_is_told_of() {
+    for (filters, publisher) in [["t", "+"], ["+", "t"]]
+        .into_iter()
+        .flat_map(|filters| ["b", "c", "d", "e"].map(|publisher| (filters, publisher)))
+    {
+        let mut world = World::with(Limits {
+            queue_messages_max: 1,
+            ..Limits::default()
+        });
+        world
+            .connect("a", v5().stays())
+            .subscribe(filters[0], Q0)
+            .subscribe(filters[1], Q1)
+            .lose();
+        world.connect(publisher, v5());
+        for number in 0..2 {
+            world.publish(publisher, post("t", number.to_string()).qos(Q1));
+        }
+        assert_eq!(
+            world.packets(publisher),
+            ["CONNACK Success", "PUBACK id1", "PUBACK id2 QuotaExceeded"],
+            "{filters:?}, {publisher}"
+        );
+    }
+}
+
 /// Memory that one client's queue takes is limited in bytes, too.
 #[test]
 fn a_queue_in_memory_is_limited_in_bytes() {

@@ -49,3 +49,18 @@ mod world;
 const SHARDS: usize = 3;
 
 use mqtt_codec::QoS::{AtLeastOnce as Q1, AtMostOnce as Q0, ExactlyOnce as Q2};
+
+/// What is tested with one shard is tested with several.
+#[test]
+fn no_module_is_left_out() {
+    let modules = |text: &'static str| {
+        let lines = text.lines().filter_map(|line| line.strip_prefix("mod "));
+        lines.collect::<std::collections::BTreeSet<_>>()
+    };
+    let (all, here) = (
+        modules(include_str!("../scenarios/main.rs")),
+        modules(include_str!("main.rs")),
+    );
+    let left_out: Vec<_> = all.difference(&here).collect();
+    assert!(left_out.is_empty(), "{left_out:?}");
+}
